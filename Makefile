@@ -14,7 +14,7 @@ COMPACTIONS ?= 60
 FLIPS    ?= 2000
 OTHERS   ?= 50
 
-.PHONY: release test-browser test-prometheus countersign attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists pages replay site chaos-kafka chaos-control forward-control mutants lint generate format clean
+.PHONY: release test-browser test-prometheus countersign attack attack-control vulncheck bitrot bitrot-control build demo demo-kafka test test-kafka check fuzz bench bench-kafka soak soak-control diskfull diskfull-control isolation isolation-control powercut powercut-control powercut-disk lists pages replay site chaos-kafka chaos-control cluster-control forward-control mutants lint generate format clean
 
 countersign: ## the gateway, in bin/: all that a newcomer needs
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/countersign ./cmd/countersign
@@ -137,6 +137,9 @@ chaos-kafka: build ## leaders killed, Kafka gone, the gateway killed, brokers th
 
 forward-control: ## a forwarder that keeps its position before the acknowledgement: its test must fail
 	$(GO) test -count=1 -tags fault_saveearly -run TestForwardThroughFaults/seed_0 ./ingest/forward | grep 'in vain until everything is there'
+
+cluster-control: ## owners of partitions that make one mistake each: the random histories must notice
+	$(GO) test -count=1 -tags fault_cluster -run TestMistakes ./relay/cluster
 
 chaos-control: build ## a gateway that keeps its position before the acknowledgement: must find losses
 	CGO_ENABLED=0 $(GO) build -trimpath -tags fault_saveearly -o $(BIN)/countersign-saveearly ./cmd/countersign

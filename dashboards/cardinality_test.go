@@ -23,7 +23,7 @@ var bounds = map[string]string{
 	"relay_attempt_reasons_total": "23", "relay_attempt_seconds": "16", "relay_attempts_total": "3 * E", "relay_deliveries_total": "3 * F", "relay_end_to_end_seconds": "20",
 	"relay_endpoint_attempt_seconds": "2 * E", "relay_endpoint_info": "E", "relay_evaluation_seconds": "13", "relay_notices_total": "4", "relay_replays": "3", "relay_status_changes_total": "7", "relay_submissions_total": "5", "relay_subjects_held": "2",
 	"relay_timer_lateness_seconds": "17", "relay_timers_fired_total": "3", "relay_updates_total": "10", "reloads_total": "3", "starts_total": "2",
-	"store_commit_failures_total": "2", "store_commit_group_size": "14", "store_commit_seconds": "15", "store_compactions_total": "2", "store_damaged_records": "27", "store_repaired_records": "2",
+	"store_commit_failures_total": "2", "store_commit_group_size": "14", "store_commit_seconds": "15", "store_compactions_total": "2", "store_damaged_records": "28", "store_repaired_records": "2",
 	"store_records_written_total": "2", "store_short": "4", "stream_connections_total": "8 * S", "stream_events_total": "5 * S", "tracing_spans_total": "3",
 }
 

@@ -162,6 +162,9 @@ func (w *writer) moment(m moment) {
 	}
 }
 
+// skewed stands where a moment begins: it says that a skew and an instant of receipt come before it.
+const skewed = 3
+
 // session writes none and gone as one byte.
 func (w *writer) session(s session) {
 	if s <= gone {
@@ -251,12 +254,17 @@ func (w *writer) shown(reasons []ReasonPair, d Document) {
 	}
 }
 
-// bare writes what orders a word.
+// bare writes what orders a word. In the place of its time stands first, where it has one, its skew.
 func (w *writer) bare(x *word) {
 	w.count(w.n - x.n)
 	w.count(x.check)
+	if x.skew != 0 {
+		w.uint(skewed)
+		w.uint(uint64(x.skew)) // #nosec G115 -- never negative
+		w.moment(x.received)
+	}
 	w.moment(x.at)
-	if x.at == 0 {
+	if x.at == 0 && x.skew == 0 {
 		w.moment(x.received)
 		w.moment(x.taken)
 	}

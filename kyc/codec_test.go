@@ -53,14 +53,32 @@ func everything() []Update {
 	return append(us, received(TimerDue{At: at(500)}.Update(), 500))
 }
 
-// full is the state that everything makes.
-func full() *State {
+// ofNodes is a history that fills what only several nodes fill.
+func ofNodes() []Update {
+	lift, timelessly := obs(dojah, "n", 603, rankNotStarted), timeless(dojah, "n", rankNotStarted, "nodes' lift")
+	lift.Release, lift.Status, timelessly.Release, timelessly.Status = true, "", true, ""
+	us := []Update{
+		timeless(dojah, "n", rankPending, "nodes 1"), obs(dojah, "n", 601, rankSuspended), lift, timelessly, timeless(dojah, "n", rankApproved, "nodes 2"),
+		weak(obs(dojah, "n", 602, rankRejected)), weak(timeless(dojah, "n", rankApproved, "nodes 3")), obs(persona, "n", 604, rankApproved),
+	}
+	for i := range us {
+		us[i].ReceivedAt, us[i].Skew = at(620-i), 5*time.Second
+	}
+	us[0].Skew = 1500 * time.Microsecond
+	return us
+}
+
+// stateOf is the state that a history makes.
+func stateOf(us []Update) *State {
 	s := &State{}
-	for _, u := range everything() {
+	for _, u := range us {
 		s.Apply([]Update{u}, Policy{Version: 3})
 	}
 	return s
 }
+
+// full is the state that everything makes.
+func full() *State { return stateOf(everything()) }
 
 // normal makes empty and missing lists the same.
 func normal(s *State) *State {
@@ -101,7 +119,7 @@ func normal(s *State) *State {
 // every field of it is compared.
 func TestStateRoundTrip(t *testing.T) {
 	s := &State{}
-	for _, u := range everything() {
+	for _, u := range append(everything(), ofNodes()...) {
 		s.Apply([]Update{u}, Policy{Version: 3})
 		if n := copyOf(t, s); !reflect.DeepEqual(normal(n), normal(s)) {
 			t.Fatalf("after %v:\n%+v\n%+v", u.ID, *n, *s)
@@ -144,16 +162,16 @@ func TestStateRoundTripHasEverything(t *testing.T) {
 		}
 	}
 	s := &State{}
-	for _, u := range everything() {
+	for _, u := range append(everything(), ofNodes()...) {
 		s.Apply([]Update{u}, Policy{Version: 3})
 		walk("", reflect.ValueOf(s))
 	}
 	// A state has room for what is not: these are of words, and a run, a lift or what is not told
 	// needs no more of one.
 	ordering := map[string][]string{
-		".runs.begun": {"n", "check", "source", "session", "at", "received", "revision"},
-		".runs.late":  {"n", "check", "source", "session", "received", "taken"},
-		".lifts":      {"n", "check", "source", "session", "at", "received", "taken", "revision"},
+		".runs.begun": {"n", "check", "source", "session", "at", "received", "skew", "revision"},
+		".runs.late":  {"n", "check", "source", "session", "received", "taken", "skew"},
+		".lifts":      {"n", "check", "source", "session", "at", "received", "taken", "skew", "revision"},
 	}
 	for part, needs := range ordering {
 		for name := range set {
@@ -171,20 +189,24 @@ func TestStateRoundTripHasEverything(t *testing.T) {
 
 // States stand on disks: what this version wrote must be read, and it still writes it so.
 func TestStateGolden(t *testing.T) {
-	s := full()
-	golden(t, "state.hex", hex.EncodeToString([]byte(bytesOf(t, s))))
-	want, err := os.ReadFile("testdata/state.hex")
-	if err != nil {
-		t.Fatal(err)
+	f := func(file string, s *State) {
+		t.Helper()
+		golden(t, file, hex.EncodeToString([]byte(bytesOf(t, s))))
+		want, err := os.ReadFile("testdata/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := hex.DecodeString(strings.TrimSpace(string(want)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n State
+		if err := n.UnmarshalBinary(b); err != nil || !reflect.DeepEqual(n.Checks(), s.Checks()) || !reflect.DeepEqual(n.View(), s.View()) {
+			t.Errorf("%s: the state of old is %+v: %v", file, n.View(), err)
+		}
 	}
-	b, err := hex.DecodeString(strings.TrimSpace(string(want)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var n State
-	if err := n.UnmarshalBinary(b); err != nil || !reflect.DeepEqual(n.Checks(), s.Checks()) || !reflect.DeepEqual(n.View(), s.View()) {
-		t.Errorf("the state of old is %+v: %v", n.View(), err)
-	}
+	f("state.hex", full())
+	f("state-nodes.hex", stateOf(ofNodes()))
 }
 
 // A state is written for every record, so that of an ordinary person is small.
@@ -231,6 +253,10 @@ func TestStateRefusesWhatItIsNot(t *testing.T) {
 	}
 	for n := range len(good) {
 		f(fmt.Sprint("prefix of ", n), good[:n])
+	}
+	nodes := bytesOf(t, stateOf(ofNodes()))
+	for n := range len(nodes) {
+		f(fmt.Sprint("prefix of ", n, " of what several nodes received"), nodes[:n])
 	}
 	f("a byte too many", good+"\x00")
 	f("a later version", string(rune(stateVersion+1))+good[1:])

@@ -154,9 +154,11 @@ func (r *reader) flag2() (a, b bool) {
 
 func (r *reader) rank() rank { return rank(r.place(int(rankSuspended))) } // #nosec G115 -- bounded
 
-func (r *reader) moment() moment {
+func (r *reader) moment() moment { return r.momentOf(r.uint()) }
+
+func (r *reader) momentOf(kind uint64) moment {
 	const ms = 1e6
-	switch r.uint() {
+	switch kind {
 	case 0:
 		return 0
 	case 1:
@@ -276,11 +278,26 @@ func (r *reader) bare() (x word) {
 	if !r.bad {
 		x.source = r.checks[x.check].source
 	}
-	if x.at = r.moment(); x.at == 0 {
+	kind := r.uint()
+	if kind == skewed {
+		x.skew, x.received = r.skew(), r.moment()
+		kind = r.uint()
+	}
+	if x.at = r.momentOf(kind); x.at == 0 && x.skew == 0 {
 		x.received, x.taken = r.moment(), r.moment()
 	}
 	x.revision = r.int()
 	return x
+}
+
+// skew is never none, and never more than a clock can be wrong by.
+func (r *reader) skew() moment {
+	n := r.uint()
+	if n == 0 || n > uint64(maxSkew) {
+		r.fail()
+		return 0
+	}
+	return moment(n) // #nosec G115 -- bounded
 }
 
 func (r *reader) word() word {

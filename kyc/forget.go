@@ -18,7 +18,7 @@ func (s *State) bequeath(at int, p Policy) {
 			continue
 		}
 		tie := !before(x, o)
-		repeats := !o.operator && !o.dated && sooner(o.when(), given.until) && sc.repeats(x, o)
+		repeats := !o.operator && !o.dated && sooner(o.least(), given.until) && sc.repeats(x, o)
 		if !tie && !repeats {
 			continue
 		}
@@ -134,7 +134,7 @@ func (s *State) forget(source int, p Policy) bool {
 }
 
 // since is when a run began, as far as that is known.
-func (r *runOf) since() moment { return cmp.Or(r.begun.when(), r.late.taken) }
+func (r *runOf) since() moment { return cmp.Or(r.begun.when(), r.late.when()) }
 
 // bury keeps of a word of a forgotten run what takes away.
 func (s *State) bury(w *word) {

@@ -97,7 +97,7 @@ func (s *State) keep(u *Update, p Policy) word {
 	s.n++
 	w := wordOf(u)
 	w.n = s.n
-	if w.received != 0 {
+	if w.received != 0 && w.skew == 0 {
 		w.received = max(w.received, s.last) // it never goes back
 	}
 	if w.check, w.source = s.place(u); w.check < 0 {
@@ -154,12 +154,23 @@ func (s *State) begin(w *word, p Policy) {
 		s.runs = append(s.runs, runOf{source: w.source, name: w.session, old: s.sources[w.source].forgotten.has(w.session)})
 		r = &s.runs[len(s.runs)-1]
 	}
-	first := &r.begun
-	if w.taken != 0 {
-		first = &r.late
+	if !w.weak {
+		r.hear(w)
 	}
-	if !w.weak && (first.n == 0 || before(w, first) || w.taken < first.taken) {
-		*first = word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, revision: w.revision}
+}
+
+// hear notes a strong word of the run, if it is the first.
+func (r *runOf) hear(w *word) {
+	bare := word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, skew: w.skew, revision: w.revision}
+	switch {
+	case w.loose():
+		skew := max(w.skew, r.late.skew)
+		if r.late.n == 0 || w.arrived() < r.late.arrived() {
+			r.late = bare
+		}
+		r.late.skew = skew
+	case r.begun.n == 0 || before(w, &r.begun):
+		r.begun = bare
 	}
 }
 
@@ -172,9 +183,12 @@ func (s *State) answer(w *word, u *Update) {
 		asked = momentOf(u.AskedAt)
 	case w.taken != 0:
 		asked = w.taken
+	case w.skew != 0:
+		asked = w.received
 	}
+	asked -= w.skew
 	s.words = slices.DeleteFunc(s.words, func(f word) bool {
-		return (f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received <= asked
+		return (f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received+f.skew <= asked
 	})
 }
 
@@ -187,9 +201,9 @@ func (s *State) lift(u *Update) {
 		s.beyond = max(s.beyond, rankInReview) // somebody must look
 		return
 	}
-	l := word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, revision: w.revision, id: w.id}
+	l := word{n: w.n, check: w.check, source: w.source, session: w.session, at: w.at, received: w.received, taken: w.taken, skew: w.skew, revision: w.revision, id: w.id}
 	for i := range s.lifts {
-		if o := &s.lifts[i]; o.check == l.check && o.session == l.session && (o.at == 0) == (l.at == 0) && o.taken == 0 && l.taken == 0 {
+		if o := &s.lifts[i]; o.check == l.check && o.session == l.session && (o.at == 0) == (l.at == 0) && o.taken == 0 && l.taken == 0 && o.skew == 0 && l.skew == 0 {
 			*o = both(*o, l)
 			return
 		}
@@ -236,7 +250,7 @@ func (s *State) lump(w *word) {
 func (s *State) keepLast(w word) {
 	for i := range s.words {
 		o := &s.words[i]
-		if (o.rank == rankPending || o.rank == rankLapsed) && (o.weak || o.rank == w.rank) && o.weak == w.weak && fellows(o, &w) {
+		if (o.rank == rankPending || o.rank == rankLapsed) && (o.weak || o.rank == w.rank) && o.weak == w.weak && fellows(o, &w) && (w.skew == 0 || later(o, &w) == (o.received <= w.received)) {
 			if later(o, &w) {
 				*o = w
 			}
@@ -248,7 +262,7 @@ func (s *State) keepLast(w word) {
 
 // fellows are words of one check and run that order each other.
 func fellows(a, b *word) bool {
-	return a.check == b.check && run(a, b) && (a.at == 0) == (b.at == 0) && (a.taken == 0) == (b.taken == 0)
+	return a.check == b.check && run(a, b) && sameClock(a, b)
 }
 
 // keepNewest keeps the newest few approvals, resets or attempts of a check and run. What one that
@@ -320,4 +334,7 @@ func (s *State) succeed(x *word, at int) {
 		}
 	}
 	next.n, next.taken = max(next.n, x.n), max(next.taken, x.taken)
+	if next.skew != 0 {
+		next.received, next.skew = max(next.received, x.received), max(next.skew, x.skew)
+	}
 }

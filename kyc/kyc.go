@@ -201,6 +201,7 @@ type Update struct {
 	Traceparent       string        `json:"traceparent,omitempty"`
 	Callback          Callback      `json:"callback,omitzero"`
 	Waited            bool          `json:"-"` // it waited for its person: what was received after it may have been applied already
+	Skew              time.Duration `json:"-"` // of a provider's word that one of several nodes received: how far, either way, the clock that said ReceivedAt may be from the true time, 0 to an hour; what was received after it may have been applied already. 0: one node, which applies in the order of receipt
 
 	// What follows belongs to the kinds decision, redelivery, confirmation, policy and submission.
 	Release       bool      `json:"release,omitempty"`        // decision: lift every hold known now; with UnroutedID: apply that record. Observation, confirmation: the provider ends its own suspension. Submission: an operator settles whose the ref is

@@ -10,9 +10,9 @@ func ruleMutants() []mutant {
 	const mixed, revisions = "return a.n < b.n && a.when() < b.when() && b.taken == 0", "return a.at < b.at || a.at == b.at && a.check == b.check && run(a, b) && a.revision < b.revision"
 	const runs, same = "return a.source == b.source && a.session == b.session && a.operator == b.operator", "same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && "
 	const reset, undone = "r.reset() && run(r, b) && before(a, r) && before(r, b)", "r.reset() && run(r, a) && (before(a, r) || unknown && !before(r, a))"
-	const lifted, answered = "f.check == w.check && (f.class != none || f.claimsYes())", "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received <= asked"
+	const lifted, answered = "f.check == w.check && (f.class != none || f.claimsYes())", "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received+f.skew <= asked"
 	const suspended = "l.check == f.check && run(&l, f) && before(f, &l)"
-	const between, given = "between := w.approval() || w.attempt() && !w.weak || w.reset() || w.ends()", "sooner(a.when(), earlier.until) && sooner(earlier.until, p.until)"
+	const between, given = "between := w.approval() || w.attempt() && !w.weak || w.reset() || w.ends()", "sooner(a.least(), earlier.until) && sooner(earlier.until, p.until)"
 	return []mutant{
 		{name: "unsigned ends claim nothing", file: words, was: "case w.weak && takes:", is: "case w.weak && takes && w.rank != rankExpired:"},
 		{name: "unsigned words claim nothing", file: words, was: "case w.weak && takes:", is: "case false && takes:"},
@@ -65,8 +65,8 @@ func ruleMutants() []mutant {
 		{name: "words of all classes are alike", file: words, was: same, is: "same := a.check == b.check && a.session == b.session && a.serious() == b.serious() && "},
 		{name: "serious words and others are alike", file: words, was: same, is: "same := a.check == b.check && a.session == b.session && a.class == b.class && "},
 		{name: "operators and providers are alike", file: words, was: "a.operator == b.operator && a.weak", is: "a.weak"},
-		{name: "unsigned and signed are alike", file: words, was: "a.weak == b.weak && (a.at", is: "(a.at"},
-		{name: "words of all clocks are alike", file: words, was: "a.weak == b.weak && (a.at == 0) == (b.at == 0)", is: "a.weak == b.weak"},
+		{name: "unsigned and signed are alike", file: words, was: "a.weak == b.weak && sameClock", is: "sameClock"},
+		{name: "words of all clocks are alike", file: words, was: "return (a.at == 0) == (b.at == 0) && a.loose()", is: "return a.loose()"},
 		{name: "words of all ranks are alike", file: words, was: "(a.class == claim || a.rank == b.rank) && (", is: "("},
 		{name: "used up and final are alike", file: words, was: "a.exhausted() == b.exhausted() && ", is: ""},
 		{name: "nothing is used up", file: words, was: "return w.class == final && len", is: "return false && len"},
@@ -76,11 +76,11 @@ func ruleMutants() []mutant {
 		{name: "claims of each rank", file: words, was: "(a.class == claim || a.rank == b.rank)", is: "a.rank == b.rank"},
 		{name: "claims about everything are alike", file: words, was: "a.rank == b.rank) && (!a.weak || a.ref == b.ref)", is: "a.rank == b.rank)"},
 
-		{name: "unsigned words begin runs", file: keep, was: "if !w.weak && (first.n == 0", is: "if (first.n == 0"},
-		{name: "what waited begins runs as others do", file: keep, was: "if w.taken != 0 {\n\t\tfirst", is: "if false {\n\t\tfirst"},
-		{name: "of what waited the first to be applied", file: keep, was: " || w.taken < first.taken)", is: ")"},
+		{name: "unsigned words begin runs", file: keep, was: "if !w.weak {\n\t\tr.hear", is: "if true {\n\t\tr.hear"},
+		{name: "what waited begins runs as others do", file: keep, was: "case w.loose():\n\t\tskew", is: "case w.taken != 0 && false:\n\t\tskew"},
+		{name: "of what waited the first to be applied", file: keep, was: "r.late.n == 0 || w.arrived() < r.late.arrived()", is: "r.late.n == 0"},
 		{name: "submissions begin runs", file: keep, was: "if !w.operator && !w.submission {", is: "if !w.operator {"},
-		{name: "runs begin as they arrive", file: keep, was: "first.n == 0 || before(w, first)", is: "first.n == 0"},
+		{name: "runs begin as they arrive", file: keep, was: "r.begun.n == 0 || before(w, &r.begun)", is: "r.begun.n == 0"},
 		{name: "operators lift all checks", file: keep, was: lifted, is: "(f.class != none || f.claimsYes())"},
 		{name: "operators lift no claimed approvals", file: keep, was: lifted, is: "f.check == w.check && f.class != none"},
 		{name: "operators lift by time", file: keep, was: lifted, is: lifted + " && f.when() < w.when()"},
@@ -92,10 +92,10 @@ func ruleMutants() []mutant {
 		{name: "whatever is signed answers", file: keep, was: "if u.Kind == Confirmation && !w.weak {", is: "if !w.weak {"},
 		{name: "no answers", file: keep, was: "if u.Kind == Confirmation && !w.weak {", is: "if false {"},
 		{name: "claimed approvals are not answered", file: keep, was: "(f.class == claim || f.claimsYes()) && f.check", is: "f.class == claim && f.check"},
-		{name: "answers of all checks", file: keep, was: answered, is: "(f.class == claim || f.claimsYes()) && f.session == w.session && f.ref == about && f.received <= asked"},
-		{name: "answers of all runs", file: keep, was: answered, is: "(f.class == claim || f.claimsYes()) && f.check == w.check && f.ref == about && f.received <= asked"},
-		{name: "answers about everything", file: keep, was: answered, is: "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && (true || f.ref == about) && f.received <= asked"},
-		{name: "asked at any time", file: keep, was: answered, is: "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received <= max(asked, s.last)"},
+		{name: "answers of all checks", file: keep, was: answered, is: "(f.class == claim || f.claimsYes()) && f.session == w.session && f.ref == about && f.received+f.skew <= asked"},
+		{name: "answers of all runs", file: keep, was: answered, is: "(f.class == claim || f.claimsYes()) && f.check == w.check && f.ref == about && f.received+f.skew <= asked"},
+		{name: "answers about everything", file: keep, was: answered, is: "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && (true || f.ref == about) && f.received+f.skew <= asked"},
+		{name: "asked at any time", file: keep, was: answered, is: "(f.class == claim || f.claimsYes()) && f.check == w.check && f.session == w.session && f.ref == about && f.received+f.skew <= max(asked, s.last)"},
 		{name: "asked when it was answered", file: keep, was: "case !u.AskedAt.IsZero():", is: "case false:"},
 		{name: "asked when what waited was applied", file: keep, was: "case w.taken != 0:\n\t\tasked", is: "case false:\n\t\tasked"},
 		{name: "a submission of a known run", file: "state.go", was: "if s.known(u) {", is: "if false {"},
@@ -144,7 +144,7 @@ func ruleMutants() []mutant {
 		{name: "outrun in its own run", file: rules, was: "a.session == f.session || a.session == 0", is: "a.session == 0", same: "no run begins before itself"},
 		{name: "outrun elsewhere", file: rules, was: "theirs := a.operator || a.source != f.source || a", is: "theirs := a.operator || a"},
 		{name: "outrun by operators", file: rules, was: "theirs := a.operator || a.source != f.source || a", is: "theirs := a.source != f.source || a", same: "an operator's word has no run"},
-		{name: "outrun by what comes later", file: rules, was: "!theirs && !before(f, a) && sc", is: "!theirs && sc"},
+		{name: "outrun by what comes later", file: rules, was: "!theirs && older && sc", is: "older == older && !theirs && sc"},
 		{name: "outrun by an older run", file: rules, was: "sc.anewAfter(a, f) && !sc", is: "!sc"},
 		{name: "outrun by what was reset", file: rules, was: "sc.anewAfter(a, f) && !sc.undone(a)", is: "sc.anewAfter(a, f)"},
 		{name: "outrun whenever what did not wait began", file: rules, was: " && (late == nil || v.anew(a, late))", is: " && (late == nil || first != nil || v.anew(a, late))"},

@@ -11,17 +11,17 @@ func scopeMutants() []mutant {
 	const lasts = "r.by == nil || rank < r.rank || rank == r.rank && (sooner(r.until, p.until) || r.until == p.until && before(r.by, a))"
 	const whole, asked = "return t == IdentityVerification || t == BusinessVerification", "asked = v.checks[i].source == speaker || s.stays()"
 	const spoke, counts = "c.typ == t && c.overall() && c.source == source && c.spoke", "if asked || s.hard || t == Screening && s.decided() {"
-	const older = "v.checks[j].source != source && !s.stays() && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by}))"
+	const older = "v.checks[j].source != source && !s.stays() && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by}) || !s.olderThanAll(r.rivals))"
 	const used = "if retry || f.exhausted() {\n\t\t\tif p := sc.progress(f); p.by != nil && (retry || sc.anew(p.by, f)) {"
 	const shown = "if u.claimsYes() && (!r.open || newest(r.shown, u) < 0) {"
 	return []mutant{
 		{name: "superseded approvals come back", file: scope, was: "if !before(f, a) && (!a.operator || f.n >= a.n) {", is: "if false {"},
 		{name: "a clock ahead supersedes an operator", file: scope, was: "if !before(f, a) && (!a.operator || f.n >= a.n) {", is: "if !before(f, a) {"},
 		{name: "nobody knows: nothing", file: scope, was: "case len(standing) == 0 && len(sc.findings) > 0:", is: "case false:"},
-		{name: "the older of a run stands", file: scope, was: "return run(o, a) && before(a, o) && !sc.undone(o) })", is: "return false })"},
-		{name: "the newer stands for all runs", file: scope, was: "return run(o, a) && before(a, o) && !sc.undone(o) })", is: "return before(a, o) && !sc.undone(o) })"},
-		{name: "what was reset stands for its run", file: scope, was: "before(a, o) && !sc.undone(o) }) {", is: "before(a, o) }) {", same: "what undoes the newer of a run undoes the older"},
-		{name: "what was reset stands", file: scope, was: "if sc.undone(a) || slices", is: "if slices"},
+		{name: "the older of a run stands", file: scope, was: "return run(o, a) && before(a, o) && (sc.skewed || !sc.undone(o)) })", is: "return false })"},
+		{name: "the newer stands for all runs", file: scope, was: "return run(o, a) && before(a, o) && (sc.skewed || !sc.undone(o)) })", is: "return before(a, o) && (sc.skewed || !sc.undone(o)) })"},
+		{name: "what was reset stands for its run", file: scope, was: "before(a, o) && (sc.skewed || !sc.undone(o)) })", is: "before(a, o) })", same: "what undoes the newer of a run undoes the older"},
+		{name: "what was reset stands", file: scope, was: "if sc.undone(a) || sc.followed", is: "if sc.followed"},
 		{name: "ends late", file: scope, was: "p.until != 0 && p.until <= sc.now", is: "p.until != 0 && p.until < sc.now"},
 		{name: "never ends", file: scope, was: "p.until != 0 && p.until <= sc.now", is: "false"},
 		{name: "the sooner end of two runs", file: scope, was: lasts, is: "r.by == nil || rank < r.rank || rank == r.rank && (sooner(p.until, r.until) || r.until == p.until && before(r.by, a))"},
@@ -90,12 +90,12 @@ func scopeMutants() []mutant {
 		{name: "who speaks is stopped by wholes elsewhere", file: subject, was: spoke, is: "c.typ == t && c.overall() && c.spoke"},
 		{name: "who speaks with steps missing", file: subject, was: "if r.rank != rankApproved {\n\t\t\treturn 0, false\n\t\t}", is: ""},
 		{name: "who speaks is older than findings elsewhere", file: subject, was: older, is: "forgot && s.stays() && len(s.left) > 0"},
-		{name: "who speaks is stopped by serious findings elsewhere", file: subject, was: older, is: "v.checks[j].source != source && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by}))"},
+		{name: "who speaks is stopped by serious findings elsewhere", file: subject, was: older, is: "v.checks[j].source != source && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by}) || !s.olderThanAll(r.rivals))"},
 		{name: "who speaks ends sooner", file: subject, was: "sooner(lasts, end) || lasts == end", is: "sooner(end, lasts) || lasts == end"},
 		{name: "who speaks ends with the last step", file: subject, was: "if sooner(r.until, end) {", is: "if end == 0 || sooner(end, r.until) {"},
 		{name: "any approval makes older", file: subject, was: "return !slices.ContainsFunc(approvals, func(a *word) bool { return before(f, a) })", is: "return len(approvals) == 0"},
-		{name: "everything stays", file: subject, was: "return slices.ContainsFunc(r.left, (*word).serious)", is: "return len(r.left) > 0"},
-		{name: "nothing stays", file: subject, was: "return slices.ContainsFunc(r.left, (*word).serious)", is: "return false"},
+		{name: "everything stays", file: subject, was: "return slices.ContainsFunc(r.left, (*word).serious) ||", is: "return len(r.left) > 0 ||"},
+		{name: "nothing stays", file: subject, was: "return slices.ContainsFunc(r.left, (*word).serious) ||", is: "return"},
 		{name: "of two findings the milder", file: subject, was: "f.rank = max(f.rank, r.rank)", is: "f.rank = r.rank"},
 		{name: "of two attempts the lesser", file: subject, was: "r.rank < rankApproved && (f.rank >= rankApproved || r.rank > f.rank)", is: "r.rank < rankApproved && (f.rank >= rankApproved || r.rank < f.rank)"},
 		{name: "an end hides what is under way", file: subject, was: "case f.rank < rankApproved:\n\t\tcase r.rank == rankExpired:", is: "case r.rank == rankExpired:"},

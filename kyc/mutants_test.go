@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,7 +30,7 @@ const tables = `^Test(Scenarios|Changes\w*|Verdicts\w*|Notice\w*|Timers|TimersOf
 // about six minutes on two idle cores. make mutants; MUTANT="an expression" for some.
 func TestMutants(t *testing.T) {
 	only := regexp.MustCompile(os.Getenv("MUTANT"))
-	for _, m := range append(append(ruleMutants(), scopeMutants()...), tellMutants()...) {
+	for _, m := range slices.Concat(ruleMutants(), scopeMutants(), tellMutants(), skewMutants()) {
 		if !only.MatchString(m.name) {
 			continue
 		}

@@ -24,7 +24,8 @@ func histories(n int) int {
 	return n
 }
 
-// each calls fn with random histories until some have failed.
+// each calls fn with random histories until some have failed. Every third of them several nodes have
+// received.
 func each(t *testing.T, n int, salt uint64, fn func(r *rand.Rand, h truth.History, lasts time.Duration) error) {
 	t.Helper()
 	var failed atomic.Int64
@@ -35,6 +36,9 @@ func each(t *testing.T, n int, salt uint64, fn func(r *rand.Rand, h truth.Histor
 			for seed := next.Add(1); seed <= uint64(n) && failed.Load() < 3; seed = next.Add(1) {
 				r := rand.New(rand.NewPCG(seed, salt))
 				h, lasts := truth.Random(r)
+				if seed%3 == 0 {
+					h = h.Skewed(rand.New(rand.NewPCG(seed, ^salt)), lasts)
+				}
 				if err := fn(r, h, lasts); err != nil {
 					failed.Add(1)
 					t.Errorf("seed %d: %v", seed, err)

@@ -24,6 +24,7 @@ type scope struct {
 	approvals []*word // that can stand
 	findings  []*word // that nothing but an approval can answer any more
 	ever      bool    // something was approved once
+	skewed    bool    // some words have a skew
 	open      []*word // room for weigh
 	standing  []*word // the same
 	periods   []period
@@ -59,8 +60,8 @@ func (sc *scope) answers(a, f *word) bool {
 	}
 }
 
-// first is the first strong word of the run of a word, and the first of those that had to wait; nil:
-// there is none.
+// first is the first strong word of the run of a word, and the first of those of which their place
+// says nothing; nil: there is none.
 func (v *view) first(w *word) (first, late *word, old bool) {
 	r := v.run(w.source, w.session)
 	if w.operator || r == nil || r.begun.n == 0 && r.late.n == 0 {
@@ -108,7 +109,11 @@ func (sc *scope) outrun(f *word) bool {
 	}
 	return slices.ContainsFunc(sc.approvals, func(a *word) bool {
 		theirs := a.operator || a.source != f.source || a.session == f.session || a.session == 0
-		return !theirs && !before(f, a) && sc.anewAfter(a, f) && !sc.undone(a)
+		older := !before(f, a)
+		if doubted(f, a) {
+			older = before(a, f)
+		}
+		return !theirs && older && sc.anewAfter(a, f) && !sc.undone(a)
 	})
 }
 
@@ -116,14 +121,14 @@ func (sc *scope) outrun(f *word) bool {
 // known to be older.
 func (sc *scope) undone(a *word) bool { return sc.resetOf(a, true) != nil }
 
-// replaced is undone, but where one of the two had to wait: then it must be known.
+// replaced is undone, but where the place of one of the two says nothing: then it must be known.
 func (sc *scope) replaced(a *word) bool { return sc.resetOf(a, false) != nil }
 
 // resetOf is that word; nil: there is none.
 func (sc *scope) resetOf(a *word, doubt bool) *word {
 	i := slices.IndexFunc(sc.words, func(r *word) bool {
 		unknown := (r.at == 0) != (a.at == 0)
-		if r.taken != 0 || a.taken != 0 {
+		if r.loose() || a.loose() {
 			unknown = doubt
 		}
 		return r.reset() && run(r, a) && (before(a, r) || unknown && !before(r, a))
@@ -183,7 +188,7 @@ func (sc *scope) given(a *word) period {
 			if o == a || !sc.repeats(o, a) {
 				continue
 			}
-			if earlier := sc.given(o); sooner(a.when(), earlier.until) && sooner(earlier.until, p.until) {
+			if earlier := sc.given(o); sooner(a.least(), earlier.until) && sooner(earlier.until, p.until) {
 				p.from, p.until = earlier.from, earlier.until
 			} else if earlier.until == 0 && p.until == 0 {
 				p.from = min(p.from, earlier.from)
@@ -210,7 +215,8 @@ func (sc *scope) repeats(o, a *word) bool {
 }
 
 // lasts is until when an approval lasts: where nobody knows which of two of its run is the newer,
-// the one that ends sooner tells. One that had to wait, and may be the newer, brings its own twins.
+// the one that ends sooner tells. One of which its place says nothing, and may be the newer, brings its
+// own twins.
 func (sc *scope) lasts(a *word) period {
 	p := sc.until(a)
 	for _, o := range sc.approvals {
@@ -226,7 +232,8 @@ func (sc *scope) lasts(a *word) period {
 // twins are two approvals of a run of which nobody knows which is the newer.
 func twins(a, b *word) bool { return run(a, b) && !before(a, b) && !before(b, a) }
 
-// late reports whether one is the twin of an approval that had to wait and may be newer than another.
+// late reports whether one is the twin of an approval of which its place says nothing and that may be
+// newer than another.
 func (sc *scope) late(a, o *word) bool {
-	return slices.ContainsFunc(sc.approvals, func(w *word) bool { return w.taken != 0 && run(w, a) && !before(w, a) && twins(w, o) })
+	return slices.ContainsFunc(sc.approvals, func(w *word) bool { return w.loose() && run(w, a) && !before(w, a) && twins(w, o) })
 }

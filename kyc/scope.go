@@ -18,7 +18,9 @@ type result struct {
 	shown *word // what partners are shown: what decides, the try in its place, or the newest claim
 
 	left      []*word // findings that nothing has answered
+	perhaps   []*word // findings that may be left, too, where skews leave it in doubt
 	approvals []*word // whatever approved
+	rivals    []*word // approvals that may be the one that decides, where skews leave it in doubt
 }
 
 func (r *result) decided() bool { return r.known && (r.rank >= rankApproved || r.open || r.ever) }
@@ -45,10 +47,16 @@ func (sc *scope) fold() (r result) {
 		last := sc.findings[len(sc.findings)-1]
 		r = result{rank: rankInReview, known: true, open: true, left: sc.findings, by: last, shown: last}
 	}
+	if r.open && len(standing) == 0 && sc.skewed {
+		r.perhaps = sc.findings
+	}
 	if r.approvals = sc.approvals; r.open {
 		return r
 	}
 	sc.stand(&r, standing)
+	if r.rank == rankApproved && sc.skewed {
+		r.rivals = sc.rivals(&r, standing)
+	}
 	if r.rank == rankApproved {
 		return r
 	}
@@ -90,7 +98,7 @@ func (sc *scope) gather(of checkSet, room []*word) (rest []*word) {
 		if !of.has(w.check) {
 			continue
 		}
-		sc.words = append(sc.words, w)
+		sc.words, sc.skewed = append(sc.words, w), sc.skewed || w.skew != 0
 		switch {
 		case w.approval():
 			sc.approvals = append(sc.approvals, w)
@@ -136,7 +144,7 @@ func (sc *scope) supersedes(a *word) *word {
 // stand finds the approval that lasts longest of those that stand, or the last that has ended.
 func (sc *scope) stand(r *result, standing []*word) {
 	for _, a := range standing {
-		if sc.undone(a) || slices.ContainsFunc(standing, func(o *word) bool { return run(o, a) && before(a, o) && !sc.undone(o) }) {
+		if sc.undone(a) || sc.followed(a, standing) {
 			continue // of a run the newest tells until when
 		}
 		p, rank := sc.lasts(a), rankApproved
@@ -147,6 +155,30 @@ func (sc *scope) stand(r *result, standing []*word) {
 			r.rank, r.from, r.until, r.by, r.shown, r.known = rank, p.from, p.until, a, a, true
 		}
 	}
+}
+
+// followed reports whether a newer approval of its run stands in the place of one. Where there are
+// skews, one that only doubt takes away hides what is older all the same.
+func (sc *scope) followed(a *word, standing []*word) bool {
+	if sc.skewed {
+		standing = sc.approvals
+	}
+	return slices.ContainsFunc(standing, func(o *word) bool { return run(o, a) && before(a, o) && (sc.skewed || !sc.undone(o)) })
+}
+
+// rivals are the approvals that may be the one that lasts longest, or of those the newest, if what
+// skews leave in doubt were known: by their own end they last longer, or as long and none of those
+// that do is known to be newer.
+func (sc *scope) rivals(r *result, standing []*word) (rs []*word) {
+	for _, a := range sc.approvals {
+		newer := func(o *word) bool {
+			return before(a, o) && !sc.undone(o) && !sc.followed(o, standing) && sc.lasts(o).until == r.until
+		}
+		if own := sc.own(a); !sooner(own, r.until) && (own != r.until || !slices.ContainsFunc(standing, newer)) {
+			rs = append(rs, a)
+		}
+	}
+	return rs
 }
 
 // worst shows the gravest of the open findings. What may be tried again shows the try, once the

@@ -59,8 +59,8 @@ func (c *check) overall() bool { return c.scope == Overall }
 type runOf struct {
 	source int
 	name   session
-	begun  word // its first strong word that did not have to wait; n is 0: none
-	late   word // the first of those that had: which of the two was said first nobody knows; n is 0: none
+	begun  word // its first strong word of which its place says what was received before it, or that has a time; n is 0: none
+	late   word // the first of the others: which of the two was said first nobody knows; n is 0: none
 	old    bool // met when runs of its source had been forgotten: it may be one of them
 }
 
@@ -89,6 +89,12 @@ func (s *State) Apply(us []Update, p Policy) ([]Change, []Verdict) {
 	news := false
 	for i := range us {
 		u := us[i].lowered()
+		if s.foreign(&u) {
+			if verdicts[i] = Stale; u.Expiring {
+				verdicts[i] = Superseded
+			}
+			continue
+		}
 		if u.Kind != Timer && !s.remember(&u) {
 			verdicts[i] = Duplicate
 			continue

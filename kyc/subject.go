@@ -117,13 +117,21 @@ func (v *view) count(f *folding, t Check) {
 
 // older reports whether all that is open of a step is older than an approval of another check.
 func (r *result) older(approvals []*word) bool {
-	return !slices.ContainsFunc(r.left, func(f *word) bool {
+	stands := func(f *word) bool {
 		return !slices.ContainsFunc(approvals, func(a *word) bool { return before(f, a) })
-	})
+	}
+	return !slices.ContainsFunc(r.left, stands) && !slices.ContainsFunc(r.perhaps, stands)
+}
+
+// olderThanAll reports whether all that is open of a step is older than each of these approvals.
+func (r *result) olderThanAll(approvals []*word) bool {
+	return !slices.ContainsFunc(approvals, func(a *word) bool { return !r.older([]*word{a}) })
 }
 
 // stays reports whether something is open of a step that no approval elsewhere answers.
-func (r *result) stays() bool { return slices.ContainsFunc(r.left, (*word).serious) }
+func (r *result) stays() bool {
+	return slices.ContainsFunc(r.left, (*word).serious) || slices.ContainsFunc(r.perhaps, (*word).serious)
+}
 
 // speaker is the source that stands for a type that is judged by steps: it has approved every step
 // that it has begun, after all that others found and that may be answered elsewhere, and owes no
@@ -157,7 +165,7 @@ func (v *view) complete(f *folding, t Check, steps checkSet, source int) (end mo
 		forgot := v.lostOf(i, gone) != nil // the approval that lasts longest may be older than what is left
 		for j := range v.checks {
 			s := &f.each[j]
-			if steps.has(j) && v.checks[j].source != source && !s.stays() && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by})) {
+			if steps.has(j) && v.checks[j].source != source && !s.stays() && len(s.left) > 0 && (forgot || r.by == nil || !s.older([]*word{r.by}) || !s.olderThanAll(r.rivals)) {
 				return 0, false
 			}
 		}

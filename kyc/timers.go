@@ -87,6 +87,21 @@ func (s *State) instants(p Policy) (all []moment) {
 	return all
 }
 
+// foreign reports a timer that is not what the state waits for: it was fired twice, or something was
+// said since. What is due all the same has a timer of its own, with an id of its own. By this one it
+// would be told under the webhook-id of what this one has told already, and a partner drops what it
+// has.
+func (s *State) foreign(u *Update) bool {
+	switch end := momentOf(u.ExpiresAt); {
+	case u.Kind != Timer:
+		return false
+	case u.Expiring:
+		return end != s.told.until || !s.owesNotice(end)
+	default:
+		return momentOf(u.OccurredAt) <= s.last
+	}
+}
+
 // Update is the record that fires the timer. Its id is the same whoever makes it (I4); the caller
 // adds received_at.
 func (t TimerDue) Update() Update {

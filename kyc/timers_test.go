@@ -77,6 +77,40 @@ func TestTimers(t *testing.T) {
 	}
 }
 
+// TestTimerFiredTwice: what is due when a timer comes a second time is told by a timer of its own. By
+// the first it would have the webhook-id of what that has told.
+func TestTimerFiredTwice(t *testing.T) {
+	ids := map[string]string{}
+	s := apply(idv, until(obs(sumsub, "i", 3, rankApproved), at(1000)))
+	f := func(name string, u Update, minute int, want ...string) {
+		t.Helper()
+		owed, _ := s.Apply([]Update{received(u, minute)}, idv)
+		if !slices.Equal(types(owed), want) {
+			t.Errorf("%s: %v, want %v", name, types(owed), want)
+		}
+		for i := range owed {
+			if was, ok := ids[owed[i].ID]; ok {
+				t.Errorf("%s: it has the id of what was told by %s", name, was)
+			}
+			ids[owed[i].ID] = name
+		}
+	}
+	next := func() Update {
+		d, _ := s.Next(idv)
+		return d.Update()
+	}
+	notice := next()
+	f("the notice", notice, 300, "kyc.status.expiring")
+	f("another end", until(obs(sumsub, "j", 301, rankApproved), at(2000)), 301, "kyc.check.clear", "kyc.status.approved")
+	f("the notice again", notice, 302)
+	f("the notice of the other end", next(), 303, "kyc.status.expiring")
+	end := next()
+	f("the end", end, 2000, "kyc.check.expired", "kyc.status.expired")
+	f("approved again", until(obs(sumsub, "k", 2001, rankApproved), at(2100)), 2001, "kyc.check.clear", "kyc.status.approved")
+	f("the end again", end, 2200)
+	f("the other end", next(), 2201, "kyc.check.expired", "kyc.status.expired")
+}
+
 // lapses tells a history and then what is due until a minute, and returns what was owed for that.
 func lapses(p Policy, minute int, us ...Update) (s *State, owed []string) {
 	s = apply(p, us...)

@@ -27,6 +27,9 @@ func record(x *truth.Update) Update {
 	if !x.Taken.IsZero() {
 		u.ReceivedAt, u.Waited = x.Taken, true
 	}
+	if u.Skew = x.Skew; x.Operator || x.Submission {
+		u.Skew = time.Minute // which nobody asks for
+	}
 	if !x.Assumed {
 		u.ExpiresAt = x.Expires
 	}

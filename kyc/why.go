@@ -173,7 +173,7 @@ func (sc *scope) whyApproval(w *word, t *Standing) {
 		return
 	}
 	for _, o := range sc.approvals {
-		if run(o, w) && before(w, o) && !sc.undone(o) {
+		if run(o, w) && before(w, o) && (sc.skewed || !sc.undone(o)) {
 			t.By, t.Because = o.id.text(), "followed by a newer approval of the same run"
 			return
 		}

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
-	"math"
 	"slices"
-	"time"
 )
 
 // rank orders what a word can say by how much it takes away.
@@ -114,35 +112,6 @@ func gravityOf(reasons []ReasonPair) (g gravity) {
 	return g
 }
 
-// moment is an instant as the state keeps it: unix nanoseconds. Zero is none.
-type moment int64
-
-// lastMoment stands for every instant that nanoseconds cannot count to.
-const lastMoment = moment(math.MaxInt64)
-
-func momentOf(t time.Time) moment {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Year() > 2261:
-		return lastMoment
-	case t.Year() < 1970:
-		return 1
-	default:
-		return moment(max(1, t.UnixNano()))
-	}
-}
-
-func (m moment) time() time.Time {
-	if m == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, int64(m)).UTC()
-}
-
-// sooner compares ends, of which zero is never.
-func sooner(a, b moment) bool { return a != 0 && (b == 0 || a < b) }
-
 // session is the name of a run, of an attempt or of what was asked about, as the state keeps it: a
 // digest. Zero is none.
 type session uint64
@@ -184,7 +153,8 @@ type word struct {
 	dated      bool   // of an approval: its end is the provider's own, not the policy's
 	submission bool   // a partner's word that a run was begun
 	at         moment // the provider's time; zero: it gave none, or one that was not believed
-	received   moment // kept where it can matter: of what is weak or has no time
+	received   moment // kept where it can matter: of what is weak, has no time or has a skew
+	skew       moment // how far, either way, received may be from the true time, and so its place says nothing; zero: its place says what was received before it
 	taken      moment // of what has no time and waited for its person: when it was received in truth; zero: it did not wait
 	expires    moment // of an approval the provider's date, its own or one that it repeats; of an attempt its deadline
 	since      moment // of an approval that repeats one that is no longer kept: since when
@@ -215,12 +185,16 @@ func wordOf(u *Update) word {
 	if w.operator {
 		w.session, w.revision = 0, 0
 	}
-	if u.Waited && w.at == 0 && !w.submission {
+	switch {
+	case w.operator || w.submission:
+	case u.Skew > 0:
+		w.skew = min(moment(u.Skew), maxSkew)
+	case u.Waited && w.at == 0:
 		w.taken = w.received
 	}
 	if w.weak {
 		w.ref, w.claimed = sessionNamed(u.Verification.Ref), w.rank
-	} else if w.at != 0 {
+	} else if w.at != 0 && w.skew == 0 {
 		w.received = 0 // nothing asks for it
 	}
 	if w.class = w.classify(); w.class == none {
@@ -303,6 +277,17 @@ func (w *word) when() moment {
 // arrived is when a word without a time was received.
 func (w *word) arrived() moment { return cmp.Or(w.taken, w.received) }
 
+// earliest and latest are the instants between which a word was received.
+func (w *word) earliest() moment { return w.arrived() - w.skew }
+func (w *word) latest() moment   { return w.arrived() + w.skew }
+
+// least and most are the instants between which the one is that stands for a word.
+func (w *word) least() moment { return cmp.Or(w.at, w.earliest()) }
+func (w *word) most() moment  { return cmp.Or(w.at, w.latest()) }
+
+// loose reports a word without a time of which its place does not say what was received before it.
+func (w *word) loose() bool { return w.at == 0 && (w.taken != 0 || w.skew != 0) }
+
 // lapsed reports an attempt that came to nothing: its provider says so, or its deadline has passed.
 func (w *word) lapsed(now moment) bool {
 	return w.rank == rankLapsed || w.rank < rankLapsed && w.expires != 0 && w.expires <= now
@@ -321,12 +306,28 @@ func before(a, b *word) bool {
 	switch {
 	case a.at != 0 && b.at != 0:
 		return a.at < b.at || a.at == b.at && a.check == b.check && run(a, b) && a.revision < b.revision
+	case a.skew != 0 || b.skew != 0:
+		return heard(a, b) && a.most() < b.least()
 	case a.at == 0 && b.at == 0:
 		return a.n < b.n && (b.taken == 0 || a.taken == b.taken || a.arrived() < b.taken)
 	default:
 		return a.n < b.n && a.when() < b.when() && b.taken == 0
 	}
 }
+
+// heard reports whether a is known to have been received before b, where clocks of several nodes
+// say when. What has no skew stands behind all that was received before it, and, if it has a time,
+// nothing says when that was.
+func heard(a, b *word) bool {
+	if b.skew == 0 {
+		return a.n < b.n && b.taken == 0
+	}
+	return (a.skew != 0 || a.at == 0) && a.latest() < b.earliest()
+}
+
+// doubted reports two words of which, for want of a time, neither may be known to be newer because
+// clocks of several nodes said when they were received.
+func doubted(a, b *word) bool { return (a.skew != 0 || b.skew != 0) && (a.at == 0 || b.at == 0) }
 
 // later puts the attempts of one run in order: by time, then by revision and how far they are, or
 // by arrival. A partner's word that it has begun comes before all.
@@ -346,8 +347,14 @@ func later(a, b *word) bool {
 // alike reports whether nothing but the newest tells two words apart: they count as one, with the
 // greatest time and the last arrival.
 func alike(a, b *word) bool {
-	same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && a.operator == b.operator && a.weak == b.weak && (a.at == 0) == (b.at == 0) && (a.taken == 0) == (b.taken == 0)
+	same := a.check == b.check && a.session == b.session && a.class == b.class && a.serious() == b.serious() && a.operator == b.operator && a.weak == b.weak && sameClock(a, b)
 	return same && a.exhausted() == b.exhausted() && (a.class == claim || a.rank == b.rank) && (!a.weak || a.ref == b.ref)
+}
+
+// sameClock reports whether two words are ordered in the same way: by the provider's time or by
+// receipt, and that by their places or not.
+func sameClock(a, b *word) bool {
+	return (a.at == 0) == (b.at == 0) && a.loose() == b.loose() && (a.skew == 0) == (b.skew == 0)
 }
 
 // both is two words that are alike as one.
@@ -357,6 +364,7 @@ func both(a, b word) word {
 		m = b
 	}
 	m.received, m.taken, m.n = max(a.received, b.received), max(a.taken, b.taken), max(a.n, b.n)
+	m.skew = max(a.skew, b.skew)
 	m.gravity = max(a.gravity, b.gravity)
 	return m
 }

@@ -279,7 +279,7 @@ func TestAuditorOfAnswers(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := store.Examine(t.Context(), r.s.Path(), "", nil, NewAuditor())
+	rep, err := store.Examine(t.Context(), r.s.Path(), "", nil, NewAuditor)
 	text := strings.Join(rep.Problems, "; ")
 	if err != nil || !strings.Contains(text, "1 records of answers") || !strings.Contains(text, "1 records of attempts") {
 		t.Errorf("%q, %v", text, err)

@@ -59,6 +59,7 @@ func (b *Outbox) lease(l *lanes, ds, damaged []Delivery) {
 	for _, d := range append(ds, damaged...) {
 		l.leased[d.Lane] = d.Sequence
 	}
+	b.hold(len(ds) + len(damaged))
 	for _, d := range damaged {
 		b.o.Logger.Error("delivery_damaged", "endpoint", d.Endpoint, "sequence", d.Sequence)
 		b.Settle(Attempt{Delivery: d, Outcome: Died, Reason: Damaged, At: b.o.Now()})
@@ -122,7 +123,7 @@ func (c *claim) wait(due int64) {
 
 // read is the delivery that a head leads to. Not sound: it, or what it leads to, is damaged.
 func (c *claim) read(w *walker) (d Delivery, sound bool) {
-	d = Delivery{Endpoint: c.l.id, Lane: w.lane, class: w.class, due: w.due, Urgent: w.class.urgent()}
+	d = Delivery{Endpoint: c.l.id, Lane: w.lane, from: c.b, class: w.class, due: w.due, Urgent: w.class.urgent()}
 	h, ok := decodeHead(w.head)
 	d.head = h.seq
 	sound = ok && read(c.tx.Bucket(store.Deliveries), &d, &h) == nil
@@ -278,7 +279,11 @@ func (b *Outbox) Rush(endpoint string) bool {
 
 // Release gives leases back without an attempt: pause, shutdown.
 func (b *Outbox) Release(ds ...Delivery) {
+	held := 0
 	for _, d := range ds {
+		if d.from == b {
+			held++
+		}
 		b.show(d.Endpoint, func(l *lanes) {
 			delete(l.leased, d.Lane)
 			delete(l.undone, d.Lane)
@@ -287,6 +292,7 @@ func (b *Outbox) Release(ds ...Delivery) {
 			l.signal()
 		}
 	}
+	b.hold(-held)
 }
 
 // OldestDue is since when the endpoint's earliest due delivery has been due; zero: nothing is due.

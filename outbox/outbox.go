@@ -43,6 +43,7 @@ type Delivery struct {
 	FirstFailure time.Time // of these
 	Urgent       bool      // of a claimed one: a rejection or suspension is owed in its lane, perhaps behind it
 	Early        bool      // of a claimed one: tried for its endpoint's sake, perhaps before it is due, so that a failure is not counted
+	from         *Outbox   // of a claimed one: whose lease it is
 	class        class     // where the head stands in the due index
 	due          int64     // and there: unix milliseconds
 	head         uint64    // the sequence that stands there; another one, if that has been given up
@@ -101,6 +102,7 @@ type Options struct {
 	Store   *store.Store
 	Logger  *slog.Logger
 	Metrics prometheus.Registerer
+	Among   *Metrics // that it is counted in with other outboxes; nil: alone, in Metrics
 	Now     func() time.Time
 	// Settled is called in the transaction that ends a delivery (done or dead), to write its
 	// history. It may be called again if the transaction is.
@@ -123,7 +125,7 @@ type Endpoint struct {
 type Outbox struct {
 	o     Options
 	lanes atomic.Pointer[map[string]*lanes] // by endpoint; nobody changes a map that is there, see Serve
-	m     *metrics
+	m     *Metrics
 	lost  sync.Once
 	gone  chan struct{} // closed when the store takes nothing any more
 
@@ -138,6 +140,8 @@ type Outbox struct {
 	running   []Attempt  // in the store's hands
 	spare     []Attempt  // room for those that are settled next
 	scheduled bool
+	claimed   int           // what is with whoever claimed it: neither settled nor released yet
+	returned  chan struct{} // closed when nothing is claimed; nil: nobody waits for that
 	refused   bool          // somebody was told that we are behind, and nobody yet that this is over
 	idle      chan struct{} // closed when nothing is pending
 }
@@ -187,7 +191,10 @@ func New(o Options, endpoints []Endpoint) (*Outbox, error) {
 	if err := b.Serve(endpoints...); err != nil {
 		return nil, err
 	}
-	b.m = newMetrics(o.Metrics, b)
+	if b.m = o.Among; b.m == nil {
+		b.m = NewMetrics(o.Metrics)
+	}
+	b.m.join(b)
 	o.Store.Owe(b.needs)
 	return b, nil
 }
@@ -312,6 +319,12 @@ func (b *Outbox) show(endpoint string, set func(*lanes)) {
 		set(l)
 	}
 }
+
+// Due is since when a claimed delivery has been due, or when it would be.
+func (d *Delivery) Due() time.Time { return time.UnixMilli(d.due) }
+
+// From is the outbox that a claimed delivery is settled in, or released to; nil: it was not claimed.
+func (d *Delivery) From() *Outbox { return d.from }
 
 // ID is how a delivery is named to people: webhook-id and endpoint.
 func (d *Delivery) ID() string { return d.WebhookID + "@" + d.Endpoint }

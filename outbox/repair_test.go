@@ -28,7 +28,7 @@ func (r *rig) sound(t *testing.T) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	rep, err := store.Examine(t.Context(), r.s.Path(), "", nil, NewAuditor())
+	rep, err := store.Examine(t.Context(), r.s.Path(), "", nil, NewAuditor)
 	if err != nil || !rep.Sound() || len(rep.Problems) > 0 {
 		t.Errorf("%+v, %v", rep, err)
 	}
@@ -102,7 +102,7 @@ func TestAuditor(t *testing.T) {
 		if err := r.stop(); err != nil {
 			t.Fatal(err)
 		}
-		rep, err := store.Examine(t.Context(), r.s.Path(), "", nil, NewAuditor())
+		rep, err := store.Examine(t.Context(), r.s.Path(), "", nil, NewAuditor)
 		if said := strings.Join(rep.Problems, "; "); err != nil || want == "" && said != "" || !strings.Contains(said, want) {
 			t.Errorf("want %q; it says %q, %v", want, said, err)
 		}

@@ -25,8 +25,12 @@ func (b *Outbox) Settle(as ...Attempt) {
 	}
 	b.pending = append(b.pending, as...)
 	for i := len(b.pending) - len(as); i < len(b.pending); i++ {
-		if a := &b.pending[i]; !a.needsBody() {
+		a := &b.pending[i]
+		if !a.needsBody() {
 			a.Delivery.Body = nil // it may wait for a slow disk, in the company of thousands
+		}
+		if a.Delivery.from == b {
+			b.count(-1)
 		}
 	}
 	b.unsettled.Add(int64(len(as)))

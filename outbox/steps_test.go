@@ -96,6 +96,9 @@ func (h *history) claim() error {
 	if err = errors.Join(err, h.flush()); err != nil { // a damaged one that was met is settled behind the back
 		return err
 	}
+	for i := range want {
+		want[i].from = h.b
+	}
 	if len(got) != len(want) || len(got) > 0 && !reflect.DeepEqual(got, want) || !next.Equal(wantNext) {
 		return fmt.Errorf("claimed %+v of %s: %+v, next at %v; want %+v, %v", turn, e, got, next, want, wantNext)
 	}
@@ -113,7 +116,17 @@ func (h *history) claim() error {
 		h.last[lane] = d.Sequence
 		h.flying = append(h.flying, *d)
 	}
+	if n := h.b.held(); n != len(h.flying) {
+		return fmt.Errorf("%d are claimed, want %d", n, len(h.flying))
+	}
 	return nil
+}
+
+// held is how many deliveries are with whoever claimed them.
+func (b *Outbox) held() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.claimed
 }
 
 func (h *history) settle() error {

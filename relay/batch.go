@@ -43,7 +43,7 @@ type batch struct {
 	folded      map[string]int64 // submissions, by partner
 	unrouted    int64
 	besideNow   map[string][]byte     // what this batch has written to the refs bucket beside strands, by key; nil: deleted
-	wake        []unroutedRecord      // unrouted records that a ref taught by the current record sets free
+	routed      []effect              // what refs have told persons since the last release
 	asideNow    map[string]store.Name // subjects that this batch sets aside, and for what
 	back        map[string]bool       // subjects that it makes anew
 	moved       []string              // entries of the timers bucket that this batch takes away
@@ -70,6 +70,7 @@ type scratch struct {
 	said []saying        // of together
 	us   []kyc.Update    // of apply
 	did  []historyRecord // of apply
+	told []effect        // of teach
 	read refStrand       // of whose
 }
 

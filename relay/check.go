@@ -14,21 +14,26 @@ import (
 // checker is the relay's store.Auditor. Sums of hashes compare what lies in two buckets in
 // different orders, in memory that does not grow with them.
 type checker struct {
-	position, next   journal.Position
-	waiting, held    int64    // records nobody is known for: as kept in meta, and as they are
-	due, timed       uint64   // timers that states ask for, and those that are there
-	waits, places    uint64   // records that wait, and the order of their arrival
-	claims, listed   uint64   // refs that are contested, and those that are listed as such
-	stands, stood    uint64   // places in the standings that states ask for, and those that are there
-	counted, holds   [2]int64 // of them with a match, test and live: as kept in meta, and as they are
-	entered, indexed uint64   // entries of the history, and outcomes, that the index should have, and has
+	position, next   journal.Position // next: the zero one, if the log is not in this part
+	waiting, held    int64            // records nobody is known for: as kept in meta, and as they are
+	due, timed       uint64           // timers that states ask for, and those that are there
+	waits, places    uint64           // records that wait, and the order of their arrival
+	claims, listed   uint64           // refs that are contested, and those that are listed as such
+	stands, stood    uint64           // places in the standings that states ask for, and those that are there
+	counted, holds   [2]int64         // of them with a match, test and live: as kept in meta, and as they are
+	entered, indexed uint64           // entries of the history, and outcomes, that the index should have, and has
 	malformed        map[store.Name]int
 }
 
 // NewAuditor looks at what the relay keeps: its place is in the journal, states can be read, timers
-// are where they ask for them, and the index finds what is in the history.
-func NewAuditor() store.Auditor {
-	return &checker{next: journal.At(1), malformed: map[store.Name]int{}}
+// are where they ask for them, and the index finds what is in the history. Of a partition's part it
+// does not know the log.
+func NewAuditor(part uint8) store.Auditor {
+	c := &checker{malformed: map[store.Name]int{}}
+	if part == 0 {
+		c.next = journal.At(1)
+	}
+	return c
 }
 
 // Record implements store.Auditor.
@@ -124,10 +129,11 @@ func (c *checker) meta(key, body []byte) {
 
 // Problems implements store.Auditor.
 func (c *checker) Problems() (ps []string) {
-	if c.position.Offset >= c.next.Offset {
+	known := c.next.Offset > 0
+	if known && c.position.Offset >= c.next.Offset {
 		ps = append(ps, fmt.Sprintf("the relay has evaluated up to %d, and the journal's next offset is %d", c.position.Offset, c.next.Offset))
 	}
-	if c.position.Offset > 0 && c.position.Partition != c.next.Partition {
+	if known && c.position.Offset > 0 && c.position.Partition != c.next.Partition {
 		ps = append(ps, fmt.Sprintf("the relay has evaluated log %d, and the journal is log %d", c.position.Partition, c.next.Partition))
 	}
 	if c.waiting != c.held {

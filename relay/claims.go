@@ -37,51 +37,49 @@ func contestKey(ref string) []byte { return append([]byte("c\x00"), ref...) }
 
 func contestMark(lane, ref string) []byte { return []byte("l\x00" + lane + "\x00" + ref) }
 
-// learn adds what an update says of whose a ref is, and sets free what waited for that.
-func (b *batch) learn(u *kyc.Update, key, lane string) error {
-	c := claim{Lane: lane, Update: u.ID, At: u.ReceivedAt, Registered: u.Kind == kyc.Submission}
-	if c.Registered && u.Release {
-		return b.settleRef(key, lane)
-	}
+// learn adds a claim to a ref, and returns what that sets free.
+func (b *batch) learn(e *effect) ([]effect, error) {
+	key, c := e.strand, e.claim
 	s := b.strand(key)
 	was := s.leads()
 	comes := was.fate(&c)
 	if comes == refused {
-		b.refuse(u, key, lane)
+		b.refuse(e, c.Lane)
 	}
 	changed := b.change(key, s, func() bool {
 		if !s.add(c) {
 			return false
 		}
 		if comes == contests && s.since.IsZero() {
-			s.since = u.ReceivedAt
+			s.since = c.At
 		}
 		return true
 	})
 	if !changed {
-		return nil
+		return nil, nil
 	}
 	switch comes {
 	case refused:
-		return nil
+		return nil, nil
 	case contests:
-		b.contested(u, key, s, was.contested)
-		return nil
+		b.contested(e, s, was.contested)
+		return nil, nil
 	case replaces:
-		b.refuse(u, key, was.lane)
+		b.refuse(e, was.lane)
 	case joins:
-		if is := s.leads(); was.lane == lane && was.submitted == is.submitted {
-			return nil // it leads where it did
+		if is := s.leads(); was.lane == c.Lane && was.submitted == is.submitted {
+			return nil, nil // it leads where it did
 		}
 	}
-	return b.wakeFor(key)
+	return b.wakeFor(key, c.Lane)
 }
 
 // refuse notes that a ref is not this lane's, although somebody has registered it so.
-func (b *batch) refuse(u *kyc.Update, key, lane string) {
+func (b *batch) refuse(e *effect, lane string) {
 	b.submissions[refusedClaim]++
-	b.r.o.Logger.Warn("ref_claim_refused", "source", u.Source, "update", u.ID)
-	b.writeBeside(refusedMark(lane, key), store.NewRecord())
+	source, _, _ := splitRef(e.strand)
+	b.r.o.Logger.Warn("ref_claim_refused", "source", source, "update", e.claim.Update)
+	b.writeBeside(refusedMark(lane, e.strand), store.NewRecord())
 }
 
 // change writes what fn makes of a strand, and counts the claims that are undecided. It reports
@@ -93,6 +91,7 @@ func (b *batch) change(key string, s *refStrand, fn func() bool) bool {
 	if !changed {
 		return false
 	}
+	s.upto = b.at.Offset
 	b.refs[key] = s
 	k := b.room.end(append(append(b.room.begin(2+len(key)), strandPrefix...), key...))
 	if s.empty() {
@@ -103,33 +102,26 @@ func (b *batch) change(key string, s *refStrand, fn func() bool) bool {
 	return true
 }
 
-// wakeFor sets free what waits for a ref.
-func (b *batch) wakeFor(key string) error {
-	freed, err := b.unroutedBy(key)
-	b.wake = append(b.wake, freed...)
-	return err
-}
-
-// serves notes that a callback has been applied to a lane: claims of its refs are decided by that,
-// whichever kind of ref they are.
-func (b *batch) serves(u *kyc.Update, lane string) {
-	for _, key := range b.allRefs(u) {
-		if l := b.whose(key); l.lane != lane || !l.submitted || l.served {
-			continue
-		}
-		s := b.strand(key)
-		b.change(key, s, func() bool {
-			s.serve(lane)
-			return true
-		})
+// serve notes that a callback has been applied to a lane: if the ref leads there because somebody has
+// registered it so, that is decided.
+func (b *batch) serve(e *effect) {
+	if l := b.whose(e.strand); l.lane != e.claim.Lane || !l.submitted || l.served {
+		return
 	}
+	s := b.strand(e.strand)
+	b.change(e.strand, s, func() bool {
+		s.serve(e.claim.Lane)
+		return true
+	})
 }
 
 // contested notes that one more claims a ref of which nobody can tell whose it is.
-func (b *batch) contested(u *kyc.Update, key string, s *refStrand, already bool) {
+func (b *batch) contested(e *effect, s *refStrand, already bool) {
+	key := e.strand
 	if !already {
 		b.unclear++
-		b.r.o.Logger.Error("ref_ambiguous", "source", u.Source, "update", u.ID)
+		source, _, _ := splitRef(key)
+		b.r.o.Logger.Error("ref_ambiguous", "source", source, "update", e.claim.Update)
 	}
 	if listed := contestKey(key); !b.hasBeside(listed) {
 		b.counted[contestedRefs]++
@@ -142,9 +134,10 @@ func (b *batch) contested(u *kyc.Update, key string, s *refStrand, already bool)
 	}
 }
 
-// settleRef makes a ref lead to the lane that an operator named, whoever has claimed it so far, and
-// applies what waited for it.
-func (b *batch) settleRef(key, lane string) error {
+// decide makes a ref lead to the lane that an operator named, whoever has claimed it so far, and
+// returns what that sets free.
+func (b *batch) decide(e *effect) ([]effect, error) {
+	key, lane := e.strand, e.claim.Lane
 	s := b.strand(key)
 	if list := s.contenders(); len(list) > 0 {
 		b.counted[contestedRefs]--
@@ -160,7 +153,19 @@ func (b *batch) settleRef(key, lane string) error {
 		s.decide(lane)
 		return true
 	})
-	return b.wakeFor(key)
+	return b.wakeFor(key, lane)
+}
+
+// unlearn forgets whose a ref is, if it is the lane's whose word for it was taken back.
+func (b *batch) unlearn(e *effect) {
+	s := b.strand(e.strand)
+	if s.leads().lane != e.claim.Lane {
+		return
+	}
+	b.change(e.strand, s, func() bool {
+		*s = refStrand{} // with all claims, for those of others came to nothing by what is taken back
+		return true
+	})
 }
 
 // besideRef is a record of the refs bucket, but for strands, as this batch sees it.

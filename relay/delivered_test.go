@@ -167,7 +167,7 @@ func TestDeliveredToDamaged(t *testing.T) {
 	}
 	path := g.store.Path()
 	g.close()
-	rep, err := store.Examine(t.Context(), path, "", nil, NewAuditor())
+	rep, err := store.Examine(t.Context(), path, "", nil, NewAuditor)
 	if err != nil || len(rep.Problems) > 0 {
 		t.Errorf("%+v, %v", rep, err)
 	}

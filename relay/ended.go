@@ -296,6 +296,17 @@ func (r *unpacker) part() []byte {
 	return part
 }
 
+// next is so many bytes.
+func (r *unpacker) next(n int) []byte {
+	if n > len(r.b) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
 func (r *unpacker) flag() byte {
 	if len(r.b) == 0 {
 		r.bad = true

@@ -100,7 +100,7 @@ func (g *rig) scrub() {
 // audited are the problems that the checks of the file find.
 func (g *rig) audited() (problems []string) {
 	g.t.Helper()
-	auditors := []store.Auditor{NewAuditor(), journal.NewAuditor(), outbox.NewAuditor()}
+	auditors := []store.Auditor{NewAuditor(0), journal.NewAuditor(0), outbox.NewAuditor(0)}
 	err := g.store.View(func(tx *store.Tx) error {
 		for _, n := range store.Names() {
 			if err := tx.Bucket(n).ForEach(func(k, v []byte) error {

@@ -23,7 +23,7 @@ import (
 // eraseOrder is the order of the buckets, or of parts of them. What the outbox keeps goes before all
 // of them.
 var eraseOrder = append([]string{
-	store.Orders.String(), store.Questions.String(), store.Quarantine.String(), waitingPart, store.Forward.String(), store.Journal.String(), store.Damaged.String(), strandsPart,
+	store.Orders.String(), store.Questions.String(), store.Quarantine.String(), waitingPart, store.Forward.String(), store.Receipts.String(), store.Journal.String(), store.Damaged.String(), strandsPart,
 }, namesOf(store.Index, store.History, store.Outcomes, store.Timers, store.Standings, store.Aside, store.Subjects)...)
 
 func namesOf(list ...store.Name) (names []string) {

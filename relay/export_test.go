@@ -52,6 +52,9 @@ func remarkable(t *testing.T) (g *rig, id string) {
 	})
 	g.tell(of(said(id, 3, kyc.Approved)))
 	g.folded()
+	g.tamper(func(tx *store.Tx) error { // as on a node that is not the only one
+		return QueueReceipts(tx, Receipt{ID: "evt_1", Endpoint: "a", Partner: "acme", Subject: id, Livemode: true}, Receipt{ID: "evt_2", Endpoint: "a", Partner: "acme", Subject: "bob", Livemode: true})
+	})
 	// Somebody else claims a ref of the person, a callback waits for it, another is put away, a
 	// question is open, bodies are in quarantine, and operators have given orders.
 	if _, err := g.submit(submits(id, "shared-ref")); err != nil {

@@ -47,6 +47,13 @@ func (r *Relay) fold(ctx context.Context, records []journal.Record) error {
 	return nil
 }
 
+// Fold takes records to disk, in place of Run, for whoever reads the log itself: nil once they are
+// there, or ctx has ended; Position says how far it came. They are the next of the log, and what one
+// callback brought is never cut in two. One call at a time.
+func (r *Relay) Fold(ctx context.Context, records []journal.Record) error {
+	return r.fold(ctx, records)
+}
+
 // foldBatch takes one batch from the journal to disk (I2), as many records as r.step callbacks
 // brought, and returns how many that were. Where there is no room for them, it returns how many
 // callbacks that were, and an error that isFull.
@@ -153,6 +160,9 @@ func (b *batch) record(said []saying) error {
 	b.begins(rec)
 	switch u.Kind {
 	case kyc.Redelivery:
+		if b.passes(u) {
+			return nil
+		}
 		b.note(rec, u, kyc.Applied)
 		if u.Replay.Sequence != 0 {
 			return b.repeat(u)
@@ -168,6 +178,8 @@ func (b *batch) record(said []saying) error {
 		switch {
 		case u.Rebuild != "":
 			return b.rebuild(rec, u)
+		case u.TakenBack != "" && b.passes(u):
+			return nil
 		case u.TakenBack != "":
 			return b.takeBack(rec, u)
 		case u.UnroutedID != "":
@@ -184,6 +196,12 @@ func (b *batch) record(said []saying) error {
 		return b.keepUnknown(rec, u)
 	}
 	return b.route(said)
+}
+
+// passes reports whether the person whom a record names has been restored with it.
+func (b *batch) passes(u *kyc.Update) bool {
+	s, err := b.subject(b.laneOf(u.Partner, u.Subject.ID, u.Livemode))
+	return err == nil && b.hasSeen(s)
 }
 
 // keepUnknown keeps a record of a later version, or about a policy of another node, so that a
@@ -215,6 +233,9 @@ func (b *batch) apply(lane string, said []saying) error {
 	}
 	if err != nil {
 		return err
+	}
+	if b.hasSeen(s) {
+		return nil
 	}
 	first := &said[0].u
 	if !s.known && (first.Kind == kyc.Timer || first.Kind == kyc.PolicyChange) {
@@ -276,8 +297,8 @@ func (b *batch) histories(n int) []historyRecord {
 	return b.did[:n]
 }
 
-// keepSaid keeps a record that was folded, with its verdict and the changes that it owed, and learns
-// whose its refs are.
+// keepSaid keeps a record that was folded, with its verdict and the changes that it owed, and tells
+// its refs whose they are.
 func (b *batch) keepSaid(s *subject, said *saying, h *historyRecord) error {
 	b.tallies[h.Verdict]++
 	b.decidedOn(said, h.Verdict, len(h.Changes))
@@ -290,10 +311,10 @@ func (b *batch) keepSaid(s *subject, said *saying, h *historyRecord) error {
 		return nil
 	}
 	b.countSubject(s, &said.u)
-	if s.dirty, s.known = true, true; said.u.ClaimedStatus != "" {
+	if b.touch(s); said.u.ClaimedStatus != "" {
 		b.claims++
 	}
-	return b.teach(&said.u, s.lane)
+	return b.loop(b.teach(&said.u, s.lane))
 }
 
 // applyFreed is apply for what had waited, and notes when its turn came.

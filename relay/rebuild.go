@@ -262,6 +262,7 @@ func (b *batch) rebuild(rec *journal.Record, order *kyc.Update) error {
 	default:
 		return b.keepUnknown(rec, order)
 	}
+	b.touch(s)
 	b.subjects[lane], b.back[lane] = s, true
 	b.put(store.Aside, []byte(lane), nil)
 	b.untime(lane)

@@ -35,6 +35,7 @@ type refStrand struct {
 	seen    int       // how many claims there were when that was decided: only later ones count beside it
 	partial bool      // not every claim is here, for there were too many or the disk lost them: it leads to nobody until an operator has decided
 	since   time.Time // when it became contested, if it is
+	upto    int64     // offset of the last record that has changed it
 }
 
 // claim is one of several words about whose a ref is.
@@ -221,9 +222,9 @@ func (s *refStrand) count(n map[string]int64, by int64) {
 func (s *refStrand) empty() bool { return len(s.claims) == 0 && s.decided == "" && !s.partial }
 
 // A strand on disk: flags; who was decided and upon how many claims, and since when it is contested,
-// where that is; then the claims. Equal strands give equal bytes.
+// where that is; the record that changed it last; then the claims. Equal strands give equal bytes.
 const (
-	strandVersion = 1
+	strandVersion = 2
 
 	strandDecided   = 1
 	strandPartial   = 2
@@ -254,6 +255,7 @@ func (s *refStrand) appendTo(b []byte) []byte {
 	if !s.since.IsZero() {
 		b = binary.AppendVarint(b, s.since.UnixNano())
 	}
+	b = binary.AppendVarint(b, s.upto)
 	b = binary.AppendUvarint(b, uint64(len(s.claims)))
 	for i := range s.claims {
 		c := &s.claims[i]
@@ -288,6 +290,7 @@ func (s *refStrand) decode(b []byte) error {
 	if flags&strandContested != 0 {
 		s.since = nanoTime(r.signed())
 	}
+	s.upto = r.signed()
 	for range r.count() {
 		flags = r.flag()
 		s.claims = append(s.claims, claim{r.cut(all), r.cut(all), nanoTime(r.signed()), flags&claimRegistered != 0, flags&claimServed != 0})
@@ -328,6 +331,7 @@ func wordIn(b []byte, lane string) bool {
 			r.signed()
 		}
 	}
+	r.signed()
 	for range r.count() {
 		flags, who := r.flag(), r.part()
 		r.part()

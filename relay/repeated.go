@@ -50,7 +50,7 @@ func (b *batch) repeat(u *kyc.Update) error {
 	})
 	s.Owed.set(e.ID, max(s.Owed.of(e.ID), c.Sequence))
 	s.tell(e.ID, names[1:], &c)
-	s.dirty = true
+	b.touch(s)
 	return nil
 }
 

@@ -40,7 +40,7 @@ func (b *batch) route(said []saying) error {
 	}
 	if len(lost) > 0 && len(lanes) == 1 { // the others may have taught their refs just now
 		for i := range whose[lanes[0]] {
-			if err := b.teach(&whose[lanes[0]][i].u, lanes[0]); err != nil {
+			if err := b.loop(b.teach(&whose[lanes[0]][i].u, lanes[0])); err != nil {
 				return err
 			}
 		}
@@ -87,7 +87,7 @@ func (b *batch) overdue(lane string, said []saying) error {
 	}
 	for i := range said {
 		if u := &said[i].u; !b.taught(u, lane) && !s.State.Knows(u.ID) {
-			if err := b.teach(u, lane); err != nil {
+			if err := b.loop(b.teach(u, lane)); err != nil {
 				return err
 			}
 		}
@@ -236,20 +236,33 @@ func appendRefKey(k []byte, source, ref string, livemode bool) []byte {
 	return append(append(append(k, source...), 0, mode, 0), ref...)
 }
 
-// teach remembers whose the update's refs are: the lane's.
-func (b *batch) teach(u *kyc.Update, lane string) error {
+// teach is what a lane tells the refs of an update that is about it: that they are its own, where the
+// provider has not said so before, or what an operator decided; and, as long as claims of the partner
+// are undecided, that it has been served by them, of whichever kind they are. What it returns is used
+// again by the next call.
+func (b *batch) teach(u *kyc.Update, lane string) []effect {
+	b.told = b.told[:0]
+	c := claim{Lane: lane, Update: u.ID, At: u.ReceivedAt, Registered: u.Kind == kyc.Submission}
 	if !b.taught(u, lane) {
-		for _, k := range b.teaches(u) {
-			if err := b.learn(u, k, lane); err != nil {
-				return err
+		kind := refClaimed
+		if c.Registered && u.Release {
+			kind = refDecided
+		}
+		for _, ref := range b.teaches(u) {
+			b.key = append(append(b.key[:0], strandPrefix...), ref...)
+			if c.Registered || !b.saidToBe(b.key, lane) {
+				b.told = append(b.told, effect{kind: kind, strand: ref, claim: c})
 			}
 		}
 	}
-	claims := b.partner(u.Partner).claims
-	if b.r.counts.of(claims)+b.counted[claims] > 0 && b.r.proves(u) {
-		b.serves(u, lane)
+	open := b.partner(u.Partner).claims
+	if b.r.counts.of(open)+b.counted[open] > 0 && b.r.proves(u) {
+		c.Registered, c.Served = true, true
+		for _, ref := range b.allRefs(u) {
+			b.told = append(b.told, effect{kind: refClaimed, strand: ref, claim: c})
+		}
 	}
-	return nil
+	return b.told
 }
 
 // taught reports whether teaching would teach nothing, as of nearly every record. It allocates

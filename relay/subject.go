@@ -61,6 +61,9 @@ type subject struct {
 	Refs   int      // submissions that were folded
 	Trusts []string // endpoints that were told that the person is approved, and of nothing since that ends it
 	Floor  uint64   // the first change comes after this number, which was told of them before they were erased
+	Upto   int64    // offset of the last record that was folded into it
+	Ahead  bool     // it was restored from a checkpoint that had seen more than was folded here then: up to Upto its records are passed over
+	Driven bool     // it was made in the sandbox
 	Lane   string   // its own key, as it was read: were that damaged, whose state is this?
 	State  kyc.State
 
@@ -101,6 +104,16 @@ func (b *batch) subject(lane string) (*subject, error) {
 	b.subjects[lane] = s
 	return s, nil
 }
+
+// touch notes that the record that is worked on is folded into a subject, which is written with this
+// batch.
+func (b *batch) touch(s *subject) {
+	s.dirty, s.known, s.Upto, s.Ahead = true, true, b.at.Offset, false
+}
+
+// hasSeen reports whether a subject was restored from a checkpoint that has the record that is worked
+// on in it.
+func (b *batch) hasSeen(s *subject) bool { return s.Ahead && b.at.Offset <= s.Upto }
 
 func loadSubject(tx *store.Tx, lane string) (*subject, error) {
 	v, err := tx.Bucket(store.Subjects).Get([]byte(lane))

@@ -45,6 +45,7 @@ func TestSubjectCodec(t *testing.T) {
 	full.Lane, full.Refs, full.Floor, full.Told.Partition, full.Trusts = full.lane, 3, 1<<20, 7, []string{"b", "a"}
 	full.Owed.set("zed", 1<<40)
 	full.Owed.set("b", 2)
+	full.Upto, full.Ahead, full.Driven = 4711, true, true
 	for _, s := range []*subject{bare, full} {
 		body := store.RecordBody(s.encode())
 		is := &subject{lane: s.lane}
@@ -52,7 +53,7 @@ func TestSubjectCodec(t *testing.T) {
 			t.Fatal(err)
 		}
 		again := store.RecordBody(is.encode())
-		if is.Policy != s.Policy || is.First != s.First || is.Timer != s.Timer || is.Told != s.Told || is.Refs != s.Refs || is.Floor != s.Floor || string(again) != string(body) {
+		if is.Policy != s.Policy || is.First != s.First || is.Timer != s.Timer || is.Told != s.Told || is.Refs != s.Refs || is.Floor != s.Floor || is.Upto != s.Upto || is.Ahead != s.Ahead || is.Driven != s.Driven || string(again) != string(body) {
 			t.Errorf("read as %+v, written as %+v", is, s)
 		}
 		if len(is.Owed) != len(s.Owed) || is.Owed.of("zed") != s.Owed.of("zed") || is.Owed.of("nobody") != 0 || len(is.Trusts) != len(s.Trusts) {

@@ -14,12 +14,19 @@ import (
 //
 // It is read and written for every record: as JSON, what stands beside the state was more than half
 // of both (BenchmarkSubject).
-const subjectVersion = 2
+const subjectVersion = 3
 
 // subjectRoom is what most subjects take, beside their lane, in bytes.
 const subjectRoom = 1 << 10
 
-const subjectTold = 1 // flag: where the last change of the status stands is known
+// Flags.
+const (
+	subjectTold   = 1 // where the last change of the status stands is known
+	subjectAhead  = 2
+	subjectDriven = 4
+
+	subjectFlags = subjectTold | subjectAhead | subjectDriven
+)
 
 // appendTo appends the subject, as decode reads it.
 func (s *subject) appendTo(b []byte) []byte {
@@ -28,12 +35,19 @@ func (s *subject) appendTo(b []byte) []byte {
 	if s.Told != (place{}) {
 		flags |= subjectTold
 	}
+	if s.Ahead {
+		flags |= subjectAhead
+	}
+	if s.Driven {
+		flags |= subjectDriven
+	}
 	b = append(b, flags, byte(s.Stands))
 	b = binary.AppendVarint(b, int64(s.Policy))
 	b = binary.AppendVarint(b, int64(s.First))
 	b = binary.AppendVarint(b, s.Timer)
 	b = binary.AppendVarint(b, int64(s.Refs))
 	b = binary.AppendUvarint(b, s.Floor)
+	b = binary.AppendVarint(b, s.Upto)
 	if flags&subjectTold != 0 {
 		b = binary.AppendVarint(b, s.Told.At)
 		b = binary.AppendVarint(b, int64(s.Told.Partition))
@@ -73,7 +87,8 @@ func (s *subject) decode(b []byte) error {
 	flags := r.flag()
 	s.Stands = standing(r.flag())
 	s.Policy, s.First, s.Timer, s.Refs = int(r.signed()), int(r.signed()), r.signed(), int(r.signed())
-	s.Floor = r.number()
+	s.Floor, s.Upto = r.number(), r.signed()
+	s.Ahead, s.Driven = flags&subjectAhead != 0, flags&subjectDriven != 0
 	if flags&subjectTold != 0 {
 		s.Told = place{r.signed(), int32(r.signed()), r.signed(), r.number()} //nolint:gosec // written from one
 	}
@@ -88,7 +103,7 @@ func (s *subject) decode(b []byte) error {
 	for range r.count() {
 		s.Trusts = append(s.Trusts, r.text())
 	}
-	if r.bad || flags&^subjectTold != 0 || s.Lane != s.lane || !s.Owed.sorted() {
+	if r.bad || flags&^subjectFlags != 0 || s.Lane != s.lane || !s.Owed.sorted() {
 		return store.ErrBadRecord
 	}
 	return s.State.UnmarshalBinary(r.b)

@@ -248,6 +248,7 @@ func (b *batch) countSubject(s *subject, u *kyc.Update) {
 		s.Refs++
 	}
 	if u.Source == SimulationSource && !s.known {
+		s.Driven = true
 		b.counted[drivenSubjects+u.Partner]++
 	}
 }

@@ -31,15 +31,16 @@ type given struct {
 
 func givenKey(at journal.Position) []byte { return at.AppendTo([]byte("g\x00")) }
 
-// give applies an unrouted record to the subject that an operator names, and notes that.
-func (b *batch) give(rec *journal.Record, order *kyc.Update, h *unroutedRecord, u *kyc.Update) error {
+// give notes that an unrouted record goes to the subject that an operator names, and returns it for
+// them.
+func (b *batch) give(rec *journal.Record, order *kyc.Update, h *unroutedRecord, u *kyc.Update) (effect, error) {
 	lane := b.laneOf(u.Partner, u.Subject.ID, u.Livemode)
 	v, err := json.Marshal(given{lane, recordKey(h.Appended, h.Position), u.ID, order.ID, rec.Appended})
 	if err != nil {
-		return err
+		return effect{}, err
 	}
 	b.put(store.Refs, givenKey(h.Position), store.NewRecord(v))
-	return b.applyFreed(lane, []saying{{&h.Record, *u}})
+	return effect{kind: updateRouted, strand: lane, ref: h.behind, held: h, update: u}, nil
 }
 
 // readGiven is whom an unrouted record was given to; nil: to nobody, by an operator.
@@ -179,16 +180,15 @@ func (b *batch) takeBack(rec *journal.Record, order *kyc.Update) error {
 			return err
 		}
 	}
-	s.dirty = true
+	b.touch(s)
 	b.tallies[kyc.Applied]++
 	b.chronicle(s.lane, rec, &h)
-	for _, ref := range l.unlearn {
-		if s := b.strand(ref); s.leads().lane == g.Lane {
-			b.change(ref, s, func() bool {
-				*s = refStrand{} // with all claims, for those of others came to nothing by what is taken back
-				return true
-			})
-		}
+	told := make([]effect, len(l.unlearn))
+	for i, ref := range l.unlearn {
+		told[i] = effect{kind: refForgotten, strand: ref, claim: claim{Lane: g.Lane, Update: order.ID, At: order.ReceivedAt}}
+	}
+	if err := b.loop(told); err != nil {
+		return err
 	}
 	at, _ := unroutedPosition(order.UnroutedID)
 	b.put(store.Refs, givenKey(at), nil)

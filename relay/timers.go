@@ -151,30 +151,48 @@ func (r *Relay) keepTime(ctx context.Context) error {
 			r.await(ctx, next, r.timers.moved)
 			continue
 		}
-		v, err := r.aim(keys, now)
-		if err == nil && len(v.hurt) > 0 {
-			err = r.besideFold(ctx, func(tx *store.Tx) error {
-				for _, lane := range v.hurt {
-					if err := r.putAside(tx, lane, store.Subjects); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-		}
-		if err == nil && len(v.stray) > 0 {
-			err = r.reindex(ctx, v.stray)
-		}
+		fired, err := r.fireOverdue(ctx, keys, now, idle)
 		if err != nil {
 			return err
 		}
-		if r.fire(ctx, v, idle) {
+		if fired {
 			patience.Reset()
 		} else {
 			r.await(ctx, r.o.Now().Add(patience.NextBackOff()), nil)
 		}
 	}
 	return nil
+}
+
+// FireDue appends the timers that are due, some of them, for whoever keeps time in place of Run. It
+// reports whether all that were due are on stable storage; those that are not stay due.
+func (r *Relay) FireDue(ctx context.Context) (bool, error) {
+	now := r.o.Now()
+	keys, _, err := r.overdue(now)
+	if err != nil {
+		return false, err
+	}
+	return r.fireOverdue(ctx, keys, now, now)
+}
+
+// fireOverdue fires entries that are due, and puts right those that are none. It reports whether what
+// they stand for is on stable storage.
+func (r *Relay) fireOverdue(ctx context.Context, keys []string, now, idle time.Time) (fired bool, err error) {
+	v, err := r.aim(keys, now)
+	if err == nil && len(v.hurt) > 0 {
+		err = r.besideFold(ctx, func(tx *store.Tx) error {
+			for _, lane := range v.hurt {
+				if err := r.putAside(tx, lane, store.Subjects); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err == nil && len(v.stray) > 0 {
+		err = r.reindex(ctx, v.stray)
+	}
+	return err == nil && r.fire(ctx, v, idle), err
 }
 
 // await returns when the clock has reached at (zero: never), when something has moved, or when ctx

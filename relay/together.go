@@ -13,7 +13,8 @@ type saying struct {
 	u   kyc.Update // routed: whose it is has been filled in
 }
 
-// together takes off the records that one callback brought: they stand one after another. One that
+// together takes off the records that one callback brought: they stand one after another, in one
+// batch, where the log is written in batches. One that
 // cannot be read is put aside by itself, and the others stay together.
 //
 // What it returns is used again by the next call.
@@ -21,7 +22,7 @@ func (b *batch) together(records []journal.Record) (said []saying, n int, err er
 	var id string
 	b.said = b.said[:0]
 	for i := range records {
-		if i > 0 && id == "" {
+		if i > 0 && (id == "" || records[i].Batch != records[0].Batch) {
 			return b.said, i, nil
 		}
 		rec, at := &records[i], len(b.said)

@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 	"time"
 
@@ -133,25 +132,6 @@ func appendUnrouted(hs []unroutedRecord, where string, body []byte) ([]unroutedR
 	return append(hs, h), nil
 }
 
-// release applies what the last record has set free, in order of arrival; each may set free more.
-func (b *batch) release() error {
-	for len(b.wake) > 0 {
-		free := b.wake
-		b.wake = nil
-		slices.SortFunc(free, func(x, y unroutedRecord) int { return x.Position.Compare(y.Position) })
-		for len(free) > 0 {
-			n := 1
-			for id := callbackOf(&free[0]); id != "" && n < len(free) && callbackOf(&free[n]) == id; n++ {
-			}
-			if err := b.free(free[:n]); err != nil {
-				return err
-			}
-			free = free[n:]
-		}
-	}
-	return nil
-}
-
 // callbackOf names the callback that brought an unrouted record together with others.
 func callbackOf(h *unroutedRecord) string {
 	var u kyc.Update
@@ -161,37 +141,41 @@ func callbackOf(h *unroutedRecord) string {
 	return u.Callback.ID
 }
 
-// free applies unrouted records that one callback brought. Where another of a record's refs leads
-// elsewhere, it stays.
-func (b *batch) free(hs []unroutedRecord) error {
-	whose := map[string][]saying{}
-	var lanes []string
+// wakeFor is what a ref that leads to a lane now tells it: what waits for the ref, in order of
+// arrival.
+func (b *batch) wakeFor(ref, lane string) ([]effect, error) {
+	hs, err := b.unroutedBy(ref)
+	if err != nil || len(hs) == 0 {
+		return nil, err
+	}
+	es := make([]effect, len(hs))
 	for i := range hs {
-		h := &hs[i]
-		if v, ok := b.besideNow[string(placeKey(h.Position))]; ok && v == nil {
+		es[i] = effect{kind: updateRouted, strand: lane, ref: ref, held: &hs[i], update: &kyc.Update{}}
+		if err := json.Unmarshal(hs[i].Body, es[i].update); err != nil {
+			return nil, err
+		}
+	}
+	byArrival(es)
+	return es, nil
+}
+
+// free lets go of updates that one callback brought, and returns those that went, with whom they
+// are for: all refs of an update are asked. Where another one leads elsewhere, it stays.
+func (b *batch) free(es []effect) (went []effect) {
+	for _, e := range es {
+		if v, ok := b.besideNow[string(placeKey(e.held.Position))]; ok && v == nil {
 			continue // freed already
 		}
-		var u kyc.Update
-		if err := json.Unmarshal(h.Body, &u); err != nil {
-			return err
-		}
-		lane, verdict := b.find(&u)
+		lane, verdict := b.find(e.update)
 		if verdict != "" {
 			continue
 		}
-		b.takeOut(h, b.allRefs(&u))
-		u.Partner, u.Subject.ID, u.Livemode = splitLane(lane)
-		if whose[lane] == nil {
-			lanes = append(lanes, lane)
-		}
-		whose[lane] = append(whose[lane], saying{&h.Record, u})
+		b.takeOut(e.held, b.allRefs(e.update))
+		e.strand = lane
+		e.update.Partner, e.update.Subject.ID, e.update.Livemode = splitLane(lane)
+		went = append(went, e)
 	}
-	for _, lane := range lanes {
-		if err := b.applyFreed(lane, whose[lane]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return went
 }
 
 // takeOut removes a record, and where it waits for further refs.
@@ -232,7 +216,11 @@ func (b *batch) override(rec *journal.Record, order *kyc.Update) error {
 		b.takeOut(h, b.allRefs(&u))
 		u.Partner, u.Subject.ID = order.Partner, order.Subject.ID
 		order.Livemode = u.Livemode
-		if err := b.give(rec, order, h, &u); err != nil {
+		routed, err := b.give(rec, order, h, &u)
+		if err != nil {
+			return err
+		}
+		if err := b.receive([]effect{routed}); err != nil {
 			return err
 		}
 		if err := b.release(); err != nil {

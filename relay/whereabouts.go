@@ -62,6 +62,7 @@ func keepers() []keeper {
 		{bucket: store.Refs, part: waitingPart, until: strandPrefix, section: "unrouted", is: (*whereabouts).isUnrouted, show: (*whereabouts).showUnrouted, shared: true},
 		{bucket: store.Orders, section: "orders", is: (*whereabouts).isOrder, show: asJSON},
 		{bucket: store.Forward, section: "kafka", is: (*whereabouts).isForward, show: (*whereabouts).showForward, shared: true},
+		{bucket: store.Receipts, section: "receipts", is: (*whereabouts).isReceipt, show: asJSON},
 		{bucket: store.Journal, section: "journal", is: (*whereabouts).isRecord, show: (*whereabouts).showRecord},
 		{bucket: store.Questions, section: "questions", is: (*whereabouts).isQuestion, show: (*whereabouts).showQuestion},
 		{bucket: store.Quarantine, section: "quarantine", keys: (*whereabouts).items, show: (*whereabouts).showItem},

@@ -65,6 +65,11 @@ func (w *whereabouts) isTimer(_ *store.Tx, k, _ []byte) bool {
 	return len(k) > 8 && string(k[8:]) == w.lane
 }
 
+func (w *whereabouts) isReceipt(_ *store.Tx, _, v []byte) bool {
+	var r Receipt
+	return json.Unmarshal(v, &r) == nil && r.Lane() == w.lane
+}
+
 func (w *whereabouts) isOrder(_ *store.Tx, k, v []byte) bool {
 	var o keyed
 	switch {

@@ -29,9 +29,9 @@ const examineHeap = 192 << 20 // bytes that the collector keeps to
 // ahead of their use; 0: as many as it likes.
 var examineData uint64 = 768 << 20
 
-// auditors look at how the records of a file fit together.
-func auditors() []store.Auditor {
-	return []store.Auditor{journal.NewAuditor(), outbox.NewAuditor(), relay.NewAuditor()}
+// auditors look at how the records of each part of a file fit together.
+func auditors() []store.NewAuditor {
+	return []store.NewAuditor{journal.NewAuditor, outbox.NewAuditor, relay.NewAuditor}
 }
 
 // answer is a line that the other process writes.

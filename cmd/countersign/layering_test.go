@@ -42,6 +42,7 @@ var layers = map[string][]string{
 	"relay/notice":         {"outbox", "outbox/store", "relay/registry"},
 	"relay/dispatch":       {"outbox", "outbox/store", "outbox/trace", "relay/registry", "relay/send", "signing"},
 	"relay/audit":          {"outbox/store"},
+	"relay/cluster":        {"ingest/forward", "ingest/forward/group", "ingest/journal", "kyc", "outbox", "outbox/store", "relay"},
 	"relay/manynodes":      {}, // tests only: a model of what is to be built
 	"relay/control":        {"ingest/journal", "kyc", "outbox", "outbox/store", "outbox/trace", "relay", "relay/audit", "relay/control/api", "relay/dispatch", "relay/format", "relay/registry", "relay/replay", "signing"},
 	"relay/control/api":    {},

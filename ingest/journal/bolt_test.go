@@ -159,7 +159,7 @@ func TestAuditorKnowsItsLog(t *testing.T) {
 		}
 		f := func(problem string) {
 			t.Helper()
-			a := NewAuditor()
+			a := NewAuditor(0)
 			err := r.s.View(func(tx *store.Tx) error {
 				for _, n := range []store.Name{store.Journal, store.Meta} {
 					if err := tx.Bucket(n).ForEach(func(k, v []byte) error { a.Record(n, k, v); return nil }); err != nil {

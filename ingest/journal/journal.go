@@ -50,6 +50,7 @@ type Record struct {
 	Appended time.Time       // when the gateway took it
 	Body     json.RawMessage // a kyc.Update
 	Update   *kyc.Update     // what Body says, if whoever appended it handed it over; nil: decode Body. Shared, so never written to
+	Batch    int64           // of a log that is written in batches: which one it is of. What one callback brought is of one
 	Ask      []Question      // what the record leaves open: written with it, and no part of it
 
 	made []byte // of Said: what the store takes, of which Body is a part

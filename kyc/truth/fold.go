@@ -17,6 +17,7 @@ type result struct {
 	by     said
 
 	left, approvals []said // the findings that nothing has answered, and whatever approved
+	rivals          []said // the approvals that may be the one that tells, where skews leave it in doubt
 }
 
 func (r result) decided() bool { return r.known && (r.status >= Approved || r.open || r.ever) }
@@ -57,15 +58,23 @@ func (v *view) fold(sc scope) (r result) {
 	case len(standing) == 0 && len(findings) > 0:
 		r = result{status: InReview, known: true, open: true, left: findings, by: findings[len(findings)-1]} // nobody knows which was last
 	}
+	skewed := slices.ContainsFunc(us, func(u said) bool { return u.Skew > 0 })
+	if r.open && len(standing) == 0 && skewed {
+		r.left = findings // as if they were told by nobody's knowing
+	}
 	r.approvals = approvals
 	if r.open {
 		return r
 	}
 	standing = slices.DeleteFunc(standing, func(a said) bool { return undone(a, us) })
+	newer := slices.Clone(standing)
+	if skewed {
+		newer = approvals // one that only doubt takes away hides what is older all the same
+	}
+	standing = slices.DeleteFunc(standing, func(a said) bool { // the newer of a run tells until when
+		return slices.ContainsFunc(newer, func(o said) bool { return run(o, a) && before(a, o) })
+	})
 	for _, a := range standing {
-		if slices.ContainsFunc(standing, func(o said) bool { return run(o, a) && before(a, o) }) {
-			continue // the newer of a run tells until when
-		}
 		end, st := v.lasts(a, approvals, us), Approved
 		if !end.IsZero() && !end.After(v.now) {
 			st = Expired
@@ -73,6 +82,9 @@ func (v *view) fold(sc scope) (r result) {
 		if r.by.Update == nil || st < r.status || st == r.status && (sooner(r.until, end) || r.until.Equal(end) && before(r.by, a)) {
 			r.status, r.until, r.by = st, end, a
 		}
+	}
+	if r.status == Approved && skewed {
+		r.rivals = v.rivals(r, standing, us)
 	}
 	if r.status == Approved {
 		return r
@@ -83,6 +95,19 @@ func (v *view) fold(sc scope) (r result) {
 		return r // an attempt that began before the end does not hide it
 	}
 	return p
+}
+
+// rivals are the approvals that may be the one that lasts longest, or of those the newest, if what
+// skews leave in doubt were known: by their own date they last longer, or as long and none of those
+// that do is known to be newer.
+func (v *view) rivals(r result, standing, us []said) (rs []said) {
+	for _, a := range r.approvals {
+		newer := slices.ContainsFunc(standing, func(o said) bool { return before(a, o) && v.lasts(o, r.approvals, us).Equal(r.until) })
+		if !sooner(a.Expires, r.until) && (!a.Expires.Equal(r.until) || !newer) {
+			rs = append(rs, a)
+		}
+	}
+	return rs
 }
 
 // worst shows the gravest of the open findings. What may be tried again shows the try, once the
@@ -244,6 +269,11 @@ func (r result) older(approvals []said) bool {
 	})
 }
 
+// olderThanAll reports whether all that is open of a step is older than each of these approvals.
+func (r result) olderThanAll(approvals []said) bool {
+	return !slices.ContainsFunc(approvals, func(a said) bool { return !r.older([]said{a}) })
+}
+
 // stays reports whether something is open of a step that no approval elsewhere answers.
 func (r result) stays() bool {
 	return slices.ContainsFunc(r.left, func(f said) bool { return f.serious() })
@@ -261,7 +291,7 @@ func (v *view) speaker(t string, steps map[Key]result) (best string) {
 				continue
 			}
 			for x, s := range steps {
-				complete = complete && (x.Source == o.Source || s.stays() || r.by.Update != nil && s.older([]said{r.by}))
+				complete = complete && (x.Source == o.Source || s.stays() || r.by.Update != nil && s.older([]said{r.by}) && s.olderThanAll(r.rivals))
 			}
 			if complete = complete && r.status == Approved; sooner(r.until, end) {
 				end = r.until

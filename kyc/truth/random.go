@@ -70,6 +70,39 @@ func (h History) lasting(lasts time.Duration) History {
 	return h
 }
 
+// Skewed makes of a history one that several nodes have received, from some word on: their clocks
+// are wrong by minutes, and the order in which words are applied is not that of receipt. Operators'
+// words and submissions stand behind what was received before them, as in every history. It changes h,
+// and returns it.
+func (h History) Skewed(r *rand.Rand, lasts time.Duration) History {
+	from, skew, timeless := r.IntN(2)*r.IntN(len(h)), 1+r.IntN(6), r.IntN(3)
+	var newest time.Time
+	for i := range h {
+		x := &h[i]
+		exact := x.Operator || x.Submission
+		if i >= from && !exact {
+			x.Taken, x.Skew = time.Time{}, time.Duration(skew)*time.Minute
+			if r.IntN(20) == 0 {
+				x.Skew *= 2
+			}
+			x.Received = x.Received.Add(time.Duration(r.IntN(4*skew+1)-2*skew) * time.Minute)
+			if r.IntN(4) < timeless {
+				x.At = time.Time{}
+			}
+		}
+		if i >= from && exact && x.Received.Before(newest) {
+			x.Received = newest
+			if x.Operator {
+				x.At = newest
+			}
+		}
+		if x.Received.After(newest) {
+			newest = x.Received
+		}
+	}
+	return h.lasting(lasts)
+}
+
 // RandomPolicy is one of the policies that ask for different things.
 func RandomPolicy(r *rand.Rand) Policy { return widePolicies[r.IntN(len(widePolicies))] }
 
@@ -240,7 +273,7 @@ func (h History) String() string {
 			}
 			return strconv.Itoa(int(t.Sub(t0).Minutes()))
 		}
-		fmt.Fprintf(&s, "\n%2d %s/%s/%v/%s sess=%q at=%s rec=%s rev=%d %v %v exp=%s weak=%v conf=%v asked=%s taken=%s op=%v ref=%q assumed=%v lifts=%v mute=%v submission=%v", i, x.Key.Source, x.Key.Type, x.Key.Overall, x.Key.Part, x.Session, m(x.At), m(x.Received), x.Revision, x.Status, x.Reasons, m(x.Expires), x.Weak, x.Confirms, m(x.AskedAt), m(x.Taken), x.Operator, x.Ref, x.Assumed, x.Lifts, x.Mute, x.Submission)
+		fmt.Fprintf(&s, "\n%2d %s/%s/%v/%s sess=%q at=%s rec=%s rev=%d %v %v exp=%s weak=%v conf=%v asked=%s taken=%s skew=%v op=%v ref=%q assumed=%v lifts=%v mute=%v submission=%v", i, x.Key.Source, x.Key.Type, x.Key.Overall, x.Key.Part, x.Session, m(x.At), m(x.Received), x.Revision, x.Status, x.Reasons, m(x.Expires), x.Weak, x.Confirms, m(x.AskedAt), m(x.Taken), x.Skew, x.Operator, x.Ref, x.Assumed, x.Lifts, x.Mute, x.Submission)
 	}
 	return s.String()
 }

@@ -85,7 +85,11 @@ func (v *view) ended(f said) bool {
 // began after its own had been approved before it, and was the try.
 func (v *view) outrun(f said, approvals, us []said) bool {
 	return f.Status == Rejected && f.class() == soft && f.Session != "" && slices.ContainsFunc(approvals, func(a said) bool {
-		return !a.Operator && a.Key.Source == f.Key.Source && a.Session != f.Session && a.Session != "" && !before(f, a) && v.anew(a, v.first(f)...) && !undone(a, us)
+		older := !before(f, a)
+		if doubted(f, a) {
+			older = before(a, f)
+		}
+		return !a.Operator && a.Key.Source == f.Key.Source && a.Session != f.Session && a.Session != "" && older && v.anew(a, v.first(f)...) && !undone(a, us)
 	})
 }
 
@@ -93,13 +97,13 @@ func (v *view) outrun(f said, approvals, us []said) bool {
 // known to be older.
 func undone(a said, us []said) bool { return begunAnew(a, us, true) }
 
-// replaced is undone, but where one of the two had to wait: then it must be known.
+// replaced is undone, but where the place of one of the two says nothing: then it must be known.
 func replaced(a said, us []said) bool { return begunAnew(a, us, false) }
 
 func begunAnew(a said, us []said, doubt bool) bool {
 	return slices.ContainsFunc(us, func(r said) bool {
 		unknown := r.At.IsZero() != a.At.IsZero()
-		if !r.Taken.IsZero() || !a.Taken.IsZero() {
+		if r.loose() || a.loose() {
 			unknown = doubt
 		}
 		return r.reset() && run(r, a) && (before(a, r) || unknown && !before(r, a))
@@ -114,8 +118,10 @@ func confirmed(f said, us []said) bool {
 		if !c.Confirms || c.Weak || c.Key != f.Key || c.Session != f.Session || c.Ref != f.Ref || c.n < f.n {
 			return false
 		}
-		asked := cmpTime(c.AskedAt, c.arrived())
-		return !slices.ContainsFunc(us, func(g said) bool { return g.Weak && g.n < c.n && g.slot() == f.slot() && asked.Before(g.Received) })
+		asked := cmpTime(c.AskedAt, c.arrived()).Add(-c.Skew)
+		return !slices.ContainsFunc(us, func(g said) bool {
+			return g.Weak && g.n < c.n && g.slot() == f.slot() && asked.Before(g.Received.Add(g.Skew))
+		})
 	})
 }
 
@@ -131,7 +137,7 @@ func cmpTime(t, instead time.Time) time.Time {
 func (v *view) until(a said, approvals, us []said) time.Time {
 	end := v.given(a, approvals, us)
 	for _, e := range merge(us, said.ended) {
-		unknown := slices.ContainsFunc(slices.Concat(v.first(a), v.first(e)), func(b said) bool { return !b.Taken.IsZero() })
+		unknown := slices.ContainsFunc(slices.Concat(v.first(a), v.first(e)), said.loose)
 		ends := e.Operator || !a.Operator && (run(e, a) || v.anew(e, v.first(a)...) || unknown)
 		if ends && e.Key.Source == a.Key.Source && !before(e, a) && sooner(e.when(), end) {
 			end = e.when()
@@ -157,7 +163,7 @@ func (v *view) given(a said, approvals, us []said) time.Time {
 			if !repeats(p, a, approvals, us) {
 				continue
 			}
-			if end := v.given(p, approvals, us); sooner(a.when(), end) && sooner(end, given) {
+			if end := v.given(p, approvals, us); sooner(a.least(), end) && sooner(end, given) {
 				given = end
 			}
 		}
@@ -174,11 +180,12 @@ func repeats(p, a said, approvals, us []said) bool {
 }
 
 // lasts is until when an approval lasts: where nobody knows which of two of its run is the newer,
-// the one that ends sooner tells. One that had to wait, and may be the newer, brings its own twins.
+// the one that ends sooner tells. One of which its place says nothing, and may be the newer, brings its
+// own twins.
 func (v *view) lasts(a said, approvals, us []said) time.Time {
 	end := v.until(a, approvals, us)
 	for _, o := range approvals {
-		late := slices.ContainsFunc(approvals, func(w said) bool { return !w.Taken.IsZero() && run(w, a) && !before(w, a) && twins(w, o) })
+		late := slices.ContainsFunc(approvals, func(w said) bool { return w.loose() && run(w, a) && !before(w, a) && twins(w, o) })
 		if (late || twins(o, a)) && !replaced(o, us) {
 			if e := v.until(o, approvals, us); sooner(e, end) {
 				end = e

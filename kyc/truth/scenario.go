@@ -53,7 +53,7 @@ type Scenario struct {
 // Scenarios lists every scenario: each rule has some that would fail without it.
 func Scenarios() []Scenario {
 	var s scenarios
-	for _, add := range []func(*scenarios){basic, more, timeless, hard, found, merged, settled, apart} {
+	for _, add := range []func(*scenarios){basic, more, timeless, hard, found, merged, settled, apart, skewed} {
 		add(&s)
 	}
 	return s

@@ -18,8 +18,9 @@
 // every required type is, by its overall check or by every step of one source, and nothing that
 // counts anyway takes away.
 //
-// It relies on two things that the caller sees to: Received never goes back, and no time of a
-// provider's is later than the record that brought it by more than clocks differ.
+// It relies on two things that the caller sees to: Received never goes back, but where it has a
+// Skew, and no time of a provider's is later than the record that brought it by more than clocks
+// differ.
 package truth
 
 import (
@@ -60,6 +61,8 @@ type Update struct {
 	At       time.Time // the provider's time; zero: it gave none, or one that was not believed
 	Received time.Time // when the record entered the journal; of one that waited for its person, when the newest before it did
 	Taken    time.Time // of one without a time that waited for its person: when it entered the journal; zero: it did not wait
+
+	Skew     time.Duration // of a provider's word that one of several nodes received: how far, either way, the clock that said Received may be from the true time, and its place says nothing; 0: its place says what was received before it
 	Revision int
 	Status   Status
 	Reasons  []string
@@ -177,6 +180,17 @@ func (s said) arrived() time.Time {
 	return s.Taken
 }
 
+// earliest and latest are the instants between which a word was received.
+func (s said) earliest() time.Time { return s.arrived().Add(-s.Skew) }
+func (s said) latest() time.Time   { return s.arrived().Add(s.Skew) }
+
+// least and most are the instants between which the one is that stands for a word.
+func (s said) least() time.Time { return cmpTime(s.At, s.earliest()) }
+func (s said) most() time.Time  { return cmpTime(s.At, s.latest()) }
+
+// loose reports a word without a time of which its place does not say what was received before it.
+func (s said) loose() bool { return s.At.IsZero() && (!s.Taken.IsZero() || s.Skew > 0) }
+
 // before reports whether b is known to be newer than a. Where a time is missing, only arrival
 // tells; an approval with a time older than the arrival of a finding without one does not answer
 // it, for that finding may be the newer of the two. What waited for its person is not newer than
@@ -185,11 +199,29 @@ func before(a, b said) bool {
 	switch {
 	case !a.At.IsZero() && !b.At.IsZero():
 		return a.At.Before(b.At) || a.At.Equal(b.At) && a.Key == b.Key && run(a, b) && a.Revision < b.Revision
+	case a.Skew > 0 || b.Skew > 0:
+		return heard(a, b) && a.most().Before(b.least())
 	case a.At.IsZero() && b.At.IsZero():
 		return a.n < b.n && (b.Taken.IsZero() || a.Taken.Equal(b.Taken) || a.arrived().Before(b.Taken))
 	default:
 		return a.n < b.n && a.when().Before(b.when()) && b.Taken.IsZero()
 	}
+}
+
+// heard reports whether a is known to have been received before b, where clocks of several nodes
+// say when. What has no skew stands behind all that was received before it, and, if it has a time,
+// nothing says when that was.
+func heard(a, b said) bool {
+	if b.Skew == 0 {
+		return a.n < b.n && b.Taken.IsZero()
+	}
+	return (a.Skew > 0 || a.At.IsZero()) && a.latest().Before(b.earliest())
+}
+
+// doubted reports two words of which, for want of a time, neither may be known to be newer because
+// clocks of several nodes said when they were received.
+func doubted(a, b said) bool {
+	return (a.Skew > 0 || b.Skew > 0) && (a.At.IsZero() || b.At.IsZero())
 }
 
 // slot is what nothing but their newest can tell apart: words of one slot count as one, with the
@@ -200,12 +232,12 @@ type slot struct {
 	class                          class
 	status                         Status
 	serious, operator, weak, timed bool
-	waited                         bool
+	loose, skewed                  bool
 	exhausted                      bool
 }
 
 func (s said) slot() slot {
-	sl := slot{key: s.Key, session: s.Session, class: s.class(), status: s.Status, serious: s.serious(), operator: s.Operator, weak: s.Weak, timed: !s.At.IsZero(), exhausted: s.exhausted(), waited: !s.Taken.IsZero()}
+	sl := slot{key: s.Key, session: s.Session, class: s.class(), status: s.Status, serious: s.serious(), operator: s.Operator, weak: s.Weak, timed: !s.At.IsZero(), exhausted: s.exhausted(), loose: s.loose(), skewed: s.Skew > 0}
 	if s.Weak {
 		sl.ref = s.Ref
 	}
@@ -245,6 +277,7 @@ func both(a, b said) said {
 	if b.Taken.After(m.Taken) {
 		m.Taken = b.Taken
 	}
+	m.Skew = max(m.Skew, b.Skew)
 	return said{&m, max(a.n, b.n)}
 }
 
@@ -303,17 +336,23 @@ func newView(now time.Time) *view {
 
 type runID struct{ source, session string }
 
-// begun is the first strong word of a run, and the first of those that had to wait: which of the
-// two was said first nobody knows.
+// begun is the first strong word of a run, and the first of those of which their place does not say
+// what was received before them: which of the two was said first nobody knows.
 type begun []said
 
 func (b begun) with(s said) begun {
-	i := slices.IndexFunc(b, func(o said) bool { return o.Taken.IsZero() == s.Taken.IsZero() })
+	i := slices.IndexFunc(b, func(o said) bool { return o.loose() == s.loose() })
 	if i < 0 {
 		return append(b, s)
 	}
-	if before(s, b[i]) || s.Taken.Before(b[i].Taken) {
+	skew := max(b[i].Skew, s.Skew)
+	if s.loose() && s.arrived().Before(b[i].arrived()) || !s.loose() && before(s, b[i]) {
 		b[i] = s
+	}
+	if s.loose() && b[i].Skew < skew {
+		u := *b[i].Update
+		u.Skew = skew
+		b[i] = said{&u, b[i].n}
 	}
 	return b
 }

@@ -7,7 +7,8 @@ import (
 
 // Alongside is written in the transaction of the first change that is made with its context, so
 // that there is no moment at which the one is on stable storage without the other. A transaction
-// that changes no record but in Meta is not taken for a change. It is safe for concurrent use.
+// that changes no record but in Meta is not taken for a change. It is written in the node's own part,
+// whichever the change is of. It is safe for concurrent use.
 type Alongside struct {
 	write func(*Tx) error
 	done  atomic.Bool
@@ -33,7 +34,7 @@ func (a *Alongside) Now(ctx context.Context, s *Store) error {
 	if a.done.Load() {
 		return nil
 	}
-	return s.Update(ctx, a.into)
+	return s.Part(0).Update(ctx, a.into)
 }
 
 func (a *Alongside) into(tx *Tx) error {
@@ -58,6 +59,6 @@ func alongside(ctx context.Context, fn func(*Tx) error) func(*Tx) error {
 		if tx.sums.of == before {
 			return nil
 		}
-		return a.into(tx)
+		return a.into(tx.node())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,7 +18,7 @@ import (
 // then gives it its name: under that name there is a whole, checked copy on stable storage, of mode
 // 0600, or nothing. It is made record by record, so nothing is in it that was deleted before it
 // began, and no free page. Writers go on meanwhile. It refuses to overwrite, also the unfinished
-// copy (path.new) of a backup that was cut off.
+// copy (path.new) of a backup that was cut off, and to begin while a part is dropped.
 func (s *Store) Backup(path string) (size int64, err error) {
 	switch _, err := os.Lstat(path); {
 	case err == nil:
@@ -98,18 +99,18 @@ func (s *Store) copyAll(ctx context.Context, c *copier) error {
 	}
 	var changed []string
 	var src *bolt.Tx
-	var want sums
+	var want partSums
 	err := s.turn(ctx, func() (err error) {
 		if changed, err = c.noted.take(); err == nil {
 			src, err = s.begin()
 		}
-		want.of = s.sums.of
+		want = maps.Clone(s.sums)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.last(src, &want, changed), src.Rollback())
+	return errors.Join(c.last(src, want, changed), src.Rollback())
 }
 
 // open says that the store has stopped: a copy may take minutes, and the file is not closed before

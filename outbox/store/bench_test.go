@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 )
 
@@ -61,6 +62,34 @@ func BenchmarkGet(b *testing.B) {
 		}
 		return nil
 	})
+}
+
+// BenchmarkOpen is what it costs to open a file that was closed cleanly, with its examination, and
+// to close it again: of the node's own part alone, and with twelve beside it, each with a few
+// records in every bucket.
+func BenchmarkOpen(b *testing.B) {
+	for _, parts := range []int{0, 12} {
+		b.Run(strconv.Itoa(parts), func(b *testing.B) {
+			dir := fastDir(b)
+			s := mustOpen(b, Options{Dir: dir})
+			for part := range uint8(parts + 1) {
+				if err := populate(s, part); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				s := mustOpen(b, Options{Dir: dir})
+				if err := s.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 func BenchmarkDelete(b *testing.B) {

@@ -72,6 +72,7 @@ type copying struct {
 	state   sync.Mutex // guards the fields below
 	now     Compaction
 	backing int // backups under way
+	drops   int // drops of parts under way: no copy begins meanwhile
 }
 
 // Compaction is how the one under way stands, or how the last one ended, and what one would come to
@@ -101,6 +102,8 @@ func (s *Store) plan() (c Compaction) {
 		c.Refused = "a compaction is under way"
 	case s.backing > 0:
 		c.Refused = "a backup is being made"
+	case s.drops > 0:
+		c.Refused = "a part is being dropped"
 	}
 	return c
 }
@@ -148,7 +151,7 @@ func (s *Store) tell(change func(*Compaction), tick func(Compaction)) {
 // before it began is in the file any more. The writer waits only while the last changes are copied
 // and the file gets its name. Until then the old file counts, and is left as it is by every error,
 // which wraps ErrNotCompacted; after it everything that was acknowledged is in the new one. One
-// runs at a time, and none while a backup is made. tick is told how far it is; nil: nobody asks.
+// runs at a time, and none while a backup is made, or a part is dropped. tick is told how far it is; nil: nobody asks.
 func (s *Store) Compact(ctx context.Context, tick func(Compaction)) (Compaction, error) {
 	if !s.compacting.TryLock() {
 		return s.Compaction(), fmt.Errorf("%w: a compaction is under way", ErrNotCompacted)
@@ -321,7 +324,7 @@ func (c *compaction) exchange() (err error) {
 		return err
 	}
 	c.to.NoSync = noFlush // from here on each commit is flushed
-	if err := errors.Join(c.last(src, &s.sums, changed), src.Rollback()); err != nil {
+	if err := errors.Join(c.last(src, s.sums, changed), src.Rollback()); err != nil {
 		return err
 	}
 	if err := os.Rename(c.path, c.real); err != nil {

@@ -20,11 +20,12 @@ import (
 // churner writes and deletes at random, in all buckets that have sums, and remembers what was
 // acknowledged.
 type churner struct {
-	t    *testing.T
-	s    *Store
-	id   int
-	rng  *rand.Rand
-	keys int // that it uses; 0: 500
+	t     *testing.T
+	s     *Store
+	id    int
+	rng   *rand.Rand
+	keys  int    // that it uses; 0: 500
+	names []Name // of the buckets; nil: all of the suite's part
 
 	is map[string]string // by bucket and key; "": it was deleted
 	n  int
@@ -42,7 +43,11 @@ func (c *churner) once(ctx context.Context) error {
 		keys = 500
 	}
 	for range 1 + c.rng.IntN(20) {
-		n := Names()[c.rng.IntN(buckets)]
+		names := c.names
+		if names == nil {
+			names = namesOf(suitePart)
+		}
+		n := names[c.rng.IntN(len(names))].bare()
 		k := fmt.Sprintf("%c%d/%04d", byte(n), c.id, c.rng.IntN(keys))
 		if change[k] = ""; c.rng.IntN(3) > 0 {
 			change[k] = strings.Repeat(fmt.Sprintf("%s=%d;", k, c.n), 1+c.rng.IntN(40))
@@ -83,6 +88,27 @@ func (c *churner) check(s *Store) {
 	}
 }
 
+// only is check, and that there is nothing else.
+func (c *churner) only(s *Store) {
+	c.t.Helper()
+	c.check(s)
+	if err := s.View(func(tx *Tx) error {
+		for _, n := range c.names {
+			if err := tx.Bucket(n).ForEach(func(k, _ []byte) error {
+				if c.is[string(byte(n.bare()))+string(k)] == "" && string(k) != string(sumsKey) && string(k) != string(schemaKey) {
+					c.t.Errorf("%s has %q", n.of(s.part), k)
+				}
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		c.t.Error(err)
+	}
+}
+
 // churn runs some until stop, which waits for them.
 func churn(t *testing.T, s *Store, workers int) (all []*churner, stop func()) {
 	t.Helper()
@@ -109,7 +135,7 @@ func preload(t *testing.T, s *Store, n int) {
 	for i := 0; i < n; i += 1000 {
 		mustUpdate(t, s, func(tx *Tx) error {
 			for j := i; j < i+1000; j++ {
-				if err := tx.Bucket(Names()[1+j%(buckets-1)]).Put(fmt.Appendf(nil, "preloaded/%06d", j), fmt.Appendf(nil, "%0200d", j)); err != nil {
+				if err := tx.Bucket(some(s, j)).Put(fmt.Appendf(nil, "preloaded/%06d", j), fmt.Appendf(nil, "%0200d", j)); err != nil {
 					return err
 				}
 			}
@@ -125,7 +151,7 @@ func litter(t *testing.T, s *Store, marker string) {
 		for i := range 120 {
 			mustUpdate(t, s, func(tx *Tx) error {
 				for j := range 20 {
-					k, b := fmt.Appendf(nil, "%s/%03d/%03d", marker, i, j), tx.Bucket(Names()[1+(i+j)%(buckets-1)])
+					k, b := fmt.Appendf(nil, "%s/%03d/%03d", marker, i, j), tx.Bucket(some(s, i+j))
 					if del {
 						if err := b.Delete(k); err != nil {
 							return err
@@ -157,7 +183,7 @@ func TestCompactUnderLoad(t *testing.T) {
 			closed <- s.View(func(tx *Tx) error {
 				close(seen)
 				<-end
-				b, err := tx.Bucket(Journal).Get([]byte("reader"))
+				b, err := tx.Bucket(here(Journal)).Get([]byte("reader"))
 				if string(b) != "before" {
 					t.Errorf("a reader of the old file sees %q", b)
 				}
@@ -363,12 +389,12 @@ func TestCompactDamaged(t *testing.T) {
 		mustUpdate(t, s, put(fmt.Sprint("k", i), "sound"))
 	}
 	if err := s.db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte(Journal.String())).Put([]byte("k7"), []byte("not a record of ours"))
+		return tx.Bucket(here(Journal).of(suitePart).inFile()).Put([]byte("k7"), []byte("not a record of ours"))
 	}); err != nil {
 		t.Fatal(err)
 	}
 	before := digest(t, s.Path())
-	if _, err := s.Compact(t.Context(), nil); !errors.Is(err, ErrNotCompacted) || !errors.Is(err, ErrBadRecord) || !strings.Contains(err.Error(), "bucket journal") {
+	if _, err := s.Compact(t.Context(), nil); !errors.Is(err, ErrNotCompacted) || !errors.Is(err, ErrBadRecord) || !strings.Contains(err.Error(), here(Journal).of(suitePart).String()) {
 		t.Errorf("with a damaged record: %v", err)
 	}
 	if digest(t, s.Path()) != before || exists(s.Path()+compactSuffix) {

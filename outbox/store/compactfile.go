@@ -102,13 +102,9 @@ func (f *fileCompaction) copy(ctx context.Context, c *copier) error {
 	if err != nil {
 		return err
 	}
-	var want sums
-	b, err := (&Tx{bolt: src}).Bucket(Meta).Get(sumsKey)
+	want, err := readSums(src)
 	if err == nil {
-		err = want.decode(b)
-	}
-	if err == nil {
-		err = c.last(src, &want, nil)
+		err = c.last(src, want, nil)
 	}
 	if err = errors.Join(err, src.Rollback()); err != nil {
 		return err

@@ -79,6 +79,7 @@ func compactOn(dir string) error {
 	if err != nil {
 		return err
 	}
+	s = s.Part(suitePart)
 	ctx := context.Background()
 	go s.Run(ctx)
 	started := int(time.Now().UnixMilli()) // so that versions grow from life to life

@@ -34,11 +34,11 @@ func TestCopyProof(t *testing.T) {
 		if err := errors.Join(c.start(), c.all(t.Context())); err != nil {
 			t.Fatal(err)
 		}
-		left := sums{of: c.sums.of}
-		if err := c.to.Update(func(tx *bolt.Tx) error { return spoil(c, &Tx{bolt: tx, sums: &left}) }); err != nil {
+		var j *joint
+		if err := c.to.Update(func(tx *bolt.Tx) error { j = newJoint(tx, c.sums); return spoil(c, j.tx(s.part)) }); err != nil {
 			t.Fatal(err)
 		}
-		c.sums.of = left.of
+		j.into(c.sums)
 		src, err := s.begin()
 		if err != nil {
 			t.Fatal(err)
@@ -46,25 +46,26 @@ func TestCopyProof(t *testing.T) {
 		defer src.Rollback()
 		err = c.check(t.Context(), func(int64, int64) {})
 		if err == nil {
-			err = c.last(src, &s.sums, nil)
+			err = c.last(src, s.sums, nil)
 		}
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
 	f("", func(*copier, *Tx) error { return nil })
-	f("bucket journal has 49 records in the copy and should have 50", func(c *copier, tx *Tx) error {
-		return errors.Join(tx.Bucket(Journal).Delete([]byte("k7")), tx.sums.keep(tx))
+	name := here(Journal).of(suitePart).String()
+	f("bucket "+name+" has 49 records in the copy and should have 50", func(c *copier, tx *Tx) error {
+		return errors.Join(tx.Bucket(here(Journal)).Delete([]byte("k7")), tx.sums.keep(tx))
 	})
-	f("bucket journal has records in the copy that are not the last", func(c *copier, tx *Tx) error {
-		return errors.Join(tx.Bucket(Journal).Put([]byte("k7"), []byte("of another time")), tx.sums.keep(tx))
+	f("bucket "+name+" has records in the copy that are not the last", func(c *copier, tx *Tx) error {
+		return errors.Join(tx.Bucket(here(Journal)).Put([]byte("k7"), []byte("of another time")), tx.sums.keep(tx))
 	})
 	f("meta is not the same", func(c *copier, tx *Tx) error { return tx.Bucket(Meta).Put([]byte("m"), []byte("v")) })
 	f("does not pass its check", func(c *copier, tx *Tx) error { // of which the sums know nothing
-		return tx.bolt.Bucket([]byte(Journal.String())).Delete([]byte("k7"))
+		return tx.bolt.Bucket(here(Journal).of(suitePart).inFile()).Delete([]byte("k7"))
 	})
 	f("does not pass its check", func(c *copier, tx *Tx) error {
-		return tx.bolt.Bucket([]byte(Journal.String())).Put([]byte("k7"), []byte("what no record is"))
+		return tx.bolt.Bucket(here(Journal).of(suitePart).inFile()).Put([]byte("k7"), []byte("what no record is"))
 	})
 }
 

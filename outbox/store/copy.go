@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -25,15 +26,15 @@ const (
 )
 
 // copier makes a new file of what is in a database while its writer goes on. It goes through the
-// buckets in the order of their keys, step by step; in each step it first brings those records up
+// buckets of each part in the order of their keys, step by step; in each step it first brings those records up
 // to date that have changed in what it has been through already. What is deleted before it begins
 // never comes into the new file.
 type copier struct {
 	from   func() (*bolt.Tx, error) // begins a read transaction on what is copied
 	noted  *notes                   // what its writer changes meanwhile
 	to     *bolt.DB
-	path   string // of the new file
-	sums   sums   // of what is in it
+	path   string   // of the new file
+	sums   partSums // of what is in it
 	at     place
 	copied int64 // bytes
 	goOn   func() error
@@ -47,7 +48,22 @@ type place struct {
 	key    []byte
 }
 
-func (p *place) end() bool { return int(p.bucket) > buckets }
+// behindAll is behind every bucket of every part.
+const behindAll Name = 1<<16 - 1
+
+func (p *place) end() bool { return p.bucket == behindAll }
+
+// next is the beginning of the next bucket of a file that has these parts.
+func (p *place) next(parts []uint8) place {
+	for _, part := range every(parts) {
+		for _, n := range namesOf(part) {
+			if n > p.bucket {
+				return place{bucket: n}
+			}
+		}
+	}
+	return place{bucket: behindAll}
+}
 
 // behind reports whether a record is in what the copy has been through.
 func (p *place) behind(n Name, key []byte) bool {
@@ -97,10 +113,10 @@ func own(f *os.File, of os.FileInfo) error {
 
 // start makes the buckets of the new file.
 func (c *copier) start() error {
-	c.at = place{bucket: Meta}
+	c.at, c.sums = place{bucket: Meta}, partSums{}
 	return c.to.Update(func(bare *bolt.Tx) error {
 		for _, n := range Names() {
-			if _, err := bare.CreateBucketIfNotExists([]byte(n.String())); err != nil {
+			if _, err := bare.CreateBucketIfNotExists(n.inFile()); err != nil {
 				return err
 			}
 		}
@@ -153,12 +169,15 @@ func pause(ctx context.Context, d time.Duration) {
 
 // write brings what has changed up to date in the new file, and goes on from its place.
 func (c *copier) write(src *bolt.Tx, changed []string) error {
-	left, at, copied := sums{of: c.sums.of, moved: true}, c.at, int64(0)
+	var dst *joint
+	at, copied := c.at, int64(0)
 	err := c.to.Update(func(bare *bolt.Tx) error {
-		dst := &Tx{bolt: bare, sums: &left}
+		dst = newJoint(bare, c.sums)
+		dst.raw = true
+		dst.tx(0).sums.moved = true
 		for _, k := range changed {
-			if n, key := Name(k[0]), []byte(k[1:]); c.at.behind(n, key) {
-				if err := c.renew(src, dst, n, key); err != nil {
+			if n, key := denoted(k); c.at.behind(n, key) {
+				if err := c.renew(src, dst.tx(n.part()), n, key); err != nil {
 					return err
 				}
 			}
@@ -167,24 +186,33 @@ func (c *copier) write(src *bolt.Tx, changed []string) error {
 		if at, copied, err = c.more(src, dst); err != nil {
 			return err
 		}
-		return left.keep(dst)
+		return dst.keep()
 	})
 	if err == nil {
-		c.sums.of, c.at, c.copied = left.of, at, c.copied+copied
+		dst.into(c.sums)
+		c.at, c.copied = at, c.copied+copied
 	}
 	return err
 }
 
 // renew makes one record what it is now, or takes it away.
 func (c *copier) renew(src *bolt.Tx, dst *Tx, n Name, key []byte) error {
-	if n == Meta && bytes.Equal(key, sumsKey) {
+	from := src.Bucket(n.inFile())
+	if from == nil {
+		return nil // nothing was there to be taken away
+	}
+	if err := dst.begin(); err != nil {
+		return err
+	}
+	record := from.Get(key)
+	switch {
+	case n.bare() == Meta && bytes.Equal(key, sumsKey):
 		return nil // counted anew
-	}
-	record := src.Bucket([]byte(n.String())).Get(key)
-	if record == nil {
+	case record == nil:
 		return dst.Bucket(n).Delete(key)
+	default:
+		return c.put(dst.Bucket(n), key, record)
 	}
-	return c.put(dst.Bucket(n), key, record)
 }
 
 // put writes a record as it stands. A damaged one is not taken along: whoever reads it could not
@@ -197,13 +225,18 @@ func (c *copier) put(to Bucket, key, record []byte) error {
 }
 
 // more copies records from the copy's place on, until it has done what one step does.
-func (c *copier) more(src *bolt.Tx, dst *Tx) (at place, copied int64, err error) {
+func (c *copier) more(src *bolt.Tx, dst *joint) (at place, copied int64, err error) {
 	at = c.at
+	parts := partsOf(src)
 	records := 0
-	for ; !at.end(); at = (place{bucket: at.bucket + 1}) {
-		to := dst.Bucket(at.bucket)
+	for ; !at.end(); at = at.next(parts) {
+		tx := dst.tx(at.bucket.part())
+		if err := tx.begin(); err != nil {
+			return at, copied, err
+		}
+		to := tx.Bucket(at.bucket)
 		to.bolt.FillPercent = copiedFill
-		from := src.Bucket([]byte(at.bucket.String())).Cursor()
+		from := src.Bucket(at.bucket.inFile()).Cursor()
 		k, v := from.Seek(at.key)
 		if at.key != nil && bytes.Equal(k, at.key) {
 			k, v = from.Next()
@@ -213,7 +246,7 @@ func (c *copier) more(src *bolt.Tx, dst *Tx) (at place, copied int64, err error)
 				return at, copied, nil
 			}
 			at.key = bytes.Clone(k)
-			if at.bucket == Meta && bytes.Equal(k, sumsKey) {
+			if at.bucket.bare() == Meta && bytes.Equal(k, sumsKey) {
 				continue
 			}
 			if err := c.put(to, k, v); err != nil {
@@ -226,31 +259,49 @@ func (c *copier) more(src *bolt.Tx, dst *Tx) (at place, copied int64, err error)
 }
 
 // last brings the new file to what a transaction sees, of which the writer knows the sums, and
-// proves that it is the same: the counts and the checksums of each bucket, and meta record by
-// record. changed is what the writer has changed since the last step.
-func (c *copier) last(src *bolt.Tx, want *sums, changed []string) error {
+// proves that it is the same: the parts, the counts and the checksums of each bucket, and meta
+// record by record. changed is what the writer has changed since the last step.
+func (c *copier) last(src *bolt.Tx, want partSums, changed []string) error {
 	if err := c.write(src, changed); err != nil {
 		return err
 	}
-	for _, n := range Names() {
-		switch is, was := c.sums.of[n], want.of[n]; {
-		case is.count != was.count:
-			return fmt.Errorf("bucket %s has %d records in the copy and should have %d", n, is.count, was.count)
-		case is.total != was.total:
-			return fmt.Errorf("bucket %s has records in the copy that are not the last that were written", n)
+	return c.to.View(func(dst *bolt.Tx) error {
+		parts := partsOf(src)
+		if is := partsOf(dst); !slices.Equal(is, parts) {
+			return fmt.Errorf("the copy has the parts %v, and should have %v", is, parts)
 		}
-	}
-	return c.to.View(func(dst *bolt.Tx) error { return sameMeta(src, dst) })
+		for _, part := range every(parts) {
+			for _, n := range namesOf(part) {
+				if err := same(n, c.sums[part][n.bare()], want[part][n.bare()]); err != nil {
+					return err
+				}
+			}
+			if err := sameMeta(src, dst, part); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// sameMeta compares meta record by record: it is small, and has no sums.
-func sameMeta(src, dst *bolt.Tx) error {
-	name := []byte(Meta.String())
-	a, b := src.Bucket(name).Cursor(), dst.Bucket(name).Cursor()
+func same(n Name, is, was sum) error {
+	switch {
+	case is.count != was.count:
+		return fmt.Errorf("bucket %s has %d records in the copy and should have %d", n, is.count, was.count)
+	case is.total != was.total:
+		return fmt.Errorf("bucket %s has records in the copy that are not the last that were written", n)
+	}
+	return nil
+}
+
+// sameMeta compares the meta of a part record by record: it is small, and has no sums.
+func sameMeta(src, dst *bolt.Tx, part uint8) error {
+	meta := Meta.of(part)
+	a, b := src.Bucket(meta.inFile()).Cursor(), dst.Bucket(meta.inFile()).Cursor()
 	k, v := a.First()
 	for l, w := b.First(); k != nil || l != nil; l, w = b.Next() {
 		if !bytes.Equal(k, l) || !bytes.Equal(v, w) {
-			return fmt.Errorf("meta is not the same in the copy, at %q", bytes.Join([][]byte{k, l}, []byte(" and ")))
+			return fmt.Errorf("%s is not the same in the copy, at %q", meta, bytes.Join([][]byte{k, l}, []byte(" and ")))
 		}
 		k, v = a.Next()
 	}
@@ -275,7 +326,7 @@ func (c *copier) check(ctx context.Context, tick func(done, total int64)) (err e
 	defer cancel()
 	var failed error
 	read := time.Now()
-	e := &examination{report: Report{Damaged: map[string]int{}, Corrected: map[string]int{}}}
+	e := newExamination(nil)
 	e.report.Bent, err = walkOpen(ctx, f, e.record, func(done, total int64) {
 		tick(done, total)
 		if failed = c.goOn(); failed == nil && c.noted.pressing() {

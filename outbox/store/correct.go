@@ -6,11 +6,13 @@ import "encoding/binary"
 const maxCorrected = 16 << 10
 
 // home is the bucket that a record belongs to which stands in another one: whole pages may change
-// their places. 0: none, it is damaged.
+// their places, also between parts. 0: none, it is damaged.
 func home(r leafRecord) Name {
-	for _, n := range Names() {
-		if _, err := unwrap(n, r.key, r.value); err == nil {
-			return n
+	for _, part := range every(r.parts) {
+		for _, n := range namesOf(part) {
+			if _, err := unwrap(n, r.key, r.value); err == nil {
+				return n
+			}
 		}
 	}
 	return 0

@@ -24,6 +24,7 @@ func sample(t *testing.T) (file []byte, ledger map[string]string) {
 	for round := range 4 {
 		if err := s.update(func(tx *Tx) error {
 			put := func(n Name, k, v []byte) error {
+				n = here(n)
 				ledger[n.String()+" "+string(k)] = string(v)
 				return tx.Bucket(n).Put(k, v)
 			}
@@ -149,6 +150,7 @@ func tryCorrupt(t *testing.T, what string, bad []byte, ledger map[string]string)
 		return "refused"
 	}
 	defer s.Close()
+	s = s.Part(suitePart)
 	outcome = "opened"
 	kept, err := filepath.Glob(path + ".damaged-*")
 	if err != nil {
@@ -173,8 +175,8 @@ func compare(t *testing.T, what string, s *Store, ledger map[string]string) (los
 	t.Helper()
 	there := map[string]string{}
 	if err := s.View(func(tx *Tx) error {
-		for _, n := range Names() {
-			if n == Meta || n == Damaged {
+		for _, n := range namesOf(suitePart) {
+			if n = n.bare(); n == Meta || n == Damaged {
 				continue
 			}
 			if err := tx.Bucket(n).ForEach(func(k, v []byte) error {
@@ -207,7 +209,7 @@ func compare(t *testing.T, what string, s *Store, ledger map[string]string) (los
 // mustPut proves that the file takes more.
 func mustPut(t *testing.T, what string, s *Store) {
 	t.Helper()
-	if err := s.update(func(tx *Tx) error { return tx.Bucket(Journal).Put([]byte("more"), []byte("v")) }); err != nil {
+	if err := s.update(func(tx *Tx) error { return tx.Bucket(here(Journal)).Put([]byte("more"), []byte("v")) }); err != nil {
 		t.Errorf("%s: %v", what, err)
 	}
 }
@@ -221,7 +223,7 @@ func TestSoundIsSound(t *testing.T) {
 	for round := range 60 {
 		if err := s.update(func(tx *Tx) error {
 			for range 1 + r.IntN(400) {
-				n, k := Names()[1+r.IntN(4)], fmt.Appendf(nil, "%0*d", 1+r.IntN(60), r.IntN(3000))
+				n, k := namesOf(suitePart)[1+r.IntN(4)], fmt.Appendf(nil, "%0*d", 1+r.IntN(60), r.IntN(3000))
 				err := tx.Bucket(n).Delete(k)
 				if r.IntN(5) > round%5 {
 					err = errors.Join(err, tx.Bucket(n).Put(k, make([]byte, r.IntN(900))))
@@ -269,7 +271,8 @@ func TestEveryBit(t *testing.T) {
 // few, and what they say bbolt believes.
 func TestEveryBitOfTheRoot(t *testing.T) {
 	whole, ledger := sample(t)
-	at := bytes.LastIndex(whole, []byte(Aside.String())) + len(Aside.String())
+	name := Aside.of(suitePart).inFile()
+	at := bytes.LastIndex(whole, name) + len(name)
 	if binary.LittleEndian.Uint64(whole[at:]) != 0 {
 		t.Fatal("the bucket does not stand in the root")
 	}
@@ -285,8 +288,8 @@ func TestEveryBitOfTheRoot(t *testing.T) {
 // A bucket's name with one bit flipped is known for what it is: what is in it is all there.
 func TestBucketNames(t *testing.T) {
 	whole, ledger := sample(t)
-	for _, n := range []Name{Deliveries, Due, Index, Quarantine, Meta, Subjects} {
-		at := bytes.LastIndex(whole, []byte(n.String())) // the root is among the pages that are written last
+	for _, n := range []Name{Deliveries, Due, Index, here(Quarantine), Meta, Subjects} {
+		at := bytes.LastIndex(whole, n.of(suitePart).inFile()) // the root is among the pages that are written last
 		for _, bit := range []int{0, 6} {
 			bad := append([]byte(nil), whole...)
 			bad[at+1] ^= 1 << bit
@@ -320,7 +323,7 @@ func TestAuditorsSeeAll(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		rep, err := Examine(t.Context(), path, "", nil, &seenAll{})
+		rep, err := Examine(t.Context(), path, "", nil, func(uint8) Auditor { return &seenAll{} })
 		if err != nil || len(rep.Problems) != map[bool]int{true: 1}[asked] || asked && rep.Problems[0] != fmt.Sprint("seen ", rep.Records) {
 			t.Errorf("%s: %+v, %v", what, rep, err)
 		}
@@ -409,7 +412,7 @@ func TestStalePages(t *testing.T) {
 			for i := range recordCount {
 				k := binary.BigEndian.AppendUint64(nil, uint64(i))
 				v := fmt.Appendf(nil, "round %d of record %d", round, i)
-				ledger["subjects "+string(k)] = string(v)
+				ledger[Subjects.String()+" "+string(k)] = string(v)
 				if err := tx.Bucket(Subjects).Put(k, v); err != nil {
 					return err
 				}

@@ -6,8 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -25,13 +27,17 @@ type Report struct {
 // Sound reports whether the file can be used as it is.
 func (r *Report) Sound() bool { return len(r.Damaged) == 0 && len(r.Corrected) == 0 && !r.Bent }
 
-// Auditor looks at every sound record of a file, bucket by bucket in the order of Names and within
-// a bucket in the order of keys, and says at the end what does not fit together. Its memory must
-// not grow with the file.
+// Auditor looks at every sound record of one part of a file, bucket by bucket in the order of Names
+// and within a bucket in the order of keys, and says at the end what does not fit together. Its
+// memory must not grow with the file.
 type Auditor interface {
 	Record(n Name, key, body []byte)
 	Problems() []string
 }
+
+// NewAuditor is asked once for each part of a file, 0 being the node's own; nil: there is nothing
+// to say of that one.
+type NewAuditor func(part uint8) Auditor
 
 // The steps of an examination.
 const (
@@ -86,7 +92,7 @@ func (tx *Tx) Repaired() error { return tx.Bucket(Meta).Delete(mendedKey) }
 // to is given, and something is damaged, a new file is made there with all that is sound, what
 // could be corrected, and the damaged records, as they are, in a bucket of their own: it is on
 // stable storage then. The file itself is never changed.
-func Examine(ctx context.Context, path, to string, tick func(Progress), auditors ...Auditor) (Report, error) {
+func Examine(ctx context.Context, path, to string, tick func(Progress), auditors ...NewAuditor) (Report, error) {
 	reading := during(StepCheck, tick)
 	e, harder := examine(ctx, path, reading, false, auditors), false
 	if e.err != nil && ctx.Err() == nil {
@@ -104,9 +110,7 @@ func Examine(ctx context.Context, path, to string, tick func(Progress), auditors
 	case err != nil:
 		return e.report, fmt.Errorf("%s: %w (%w); it is left as it is: restore a backup or move it aside", path, ErrCorrupt, err)
 	}
-	for _, a := range e.auditors { // none that have seen but a part of the file
-		e.report.Problems = append(e.report.Problems, a.Problems()...)
-	}
+	e.audited() // by none that have seen but some of the file
 	if to == "" || e.report.Sound() {
 		return e.report, nil
 	}
@@ -117,8 +121,8 @@ func Examine(ctx context.Context, path, to string, tick func(Progress), auditors
 }
 
 // examine walks a file once.
-func examine(ctx context.Context, path string, tick func(done, total int64), harder bool, auditors []Auditor) *examination {
-	e := &examination{auditors: auditors, report: Report{Damaged: map[string]int{}, Corrected: map[string]int{}}}
+func examine(ctx context.Context, path string, tick func(done, total int64), harder bool, auditors []NewAuditor) *examination {
+	e := newExamination(auditors)
 	var bent bool
 	bent, e.err = walkFile(ctx, path, e.record, tick, harder)
 	if e.report.Bent = bent || e.bent; e.err == nil {
@@ -129,12 +133,51 @@ func examine(ctx context.Context, path string, tick func(done, total int64), har
 
 // examination is what is known of a file while it is walked.
 type examination struct {
-	auditors []Auditor
+	auditors []NewAuditor
+	parts    map[uint8]*examinedPart
 	report   Report
 	err      error // why the file cannot be used
-	is, was  sums  // as counted, and as the file says
 	damaged  int
 	bent     bool // a record stands in another bucket than its own
+}
+
+// examinedPart is what is known of one part.
+type examinedPart struct {
+	auditors []Auditor
+	is, was  sums // as counted, and as the file says
+}
+
+func newExamination(auditors []NewAuditor) *examination {
+	return &examination{auditors: auditors, parts: map[uint8]*examinedPart{}, report: Report{Damaged: map[string]int{}, Corrected: map[string]int{}}}
+}
+
+// part is that of a number.
+func (e *examination) part(n uint8) *examinedPart {
+	p := e.parts[n]
+	if p == nil {
+		p = &examinedPart{}
+		for _, of := range e.auditors {
+			if a := of(n); a != nil {
+				p.auditors = append(p.auditors, a)
+			}
+		}
+		e.parts[n] = p
+	}
+	return p
+}
+
+// audited asks the auditors of each part.
+func (e *examination) audited() {
+	for _, n := range slices.Sorted(maps.Keys(e.parts)) {
+		for _, a := range e.parts[n].auditors {
+			for _, text := range a.Problems() {
+				if n != 0 {
+					text = fmt.Sprintf("part %d: %s", n, text)
+				}
+				e.report.Problems = append(e.report.Problems, text)
+			}
+		}
+	}
 }
 
 // versionError says that a file has another layout.
@@ -167,30 +210,33 @@ func (e *examination) record(r leafRecord) error {
 		}
 	}
 	e.report.Records++
-	if r.bucket != Meta {
-		e.is.of[r.bucket].count++
-		e.is.of[r.bucket].total += stored(value)
+	p, n := e.part(r.bucket.part()), r.bucket.bare()
+	if n != Meta {
+		p.is.of[n].count++
+		p.is.of[n].total += stored(value)
 	}
 	if !ok {
 		return nil
 	}
-	if r.bucket == Meta {
-		if err := e.meta(key, body); err != nil {
+	if n == Meta {
+		if err := p.meta(key, body); err != nil {
 			return err
 		}
 	}
-	for _, a := range e.auditors {
-		a.Record(r.bucket, key, body)
+	for _, a := range p.auditors {
+		a.Record(n, key, body)
 	}
 	return nil
 }
 
-func (e *examination) meta(key, body []byte) error {
+func (p *examinedPart) meta(key, body []byte) error {
 	switch {
 	case bytes.Equal(key, schemaKey) && (len(body) != 1 || body[0] != SchemaVersion):
 		return &versionError{bytes.Clone(body)}
 	case bytes.Equal(key, sumsKey):
-		return e.was.decode(body)
+		return p.was.decode(body)
+	case bytes.Equal(key, droppedKey): // nobody will read it: what is left need not fit together
+		p.auditors = nil
 	}
 	return nil
 }
@@ -202,11 +248,20 @@ func (e *examination) compare() error {
 	if believe {
 		return nil
 	}
-	if n := e.report.Damaged[Meta.String()]; n > 0 {
-		return fmt.Errorf("%d records of meta are damaged: the state of the file is unknown", n)
+	for _, part := range slices.Sorted(maps.Keys(e.parts)) {
+		if err := e.comparePart(part, e.parts[part]); err != nil {
+			return err
+		}
 	}
-	for _, n := range Names() {
-		is, was := e.is.of[n], e.was.of[n]
+	return nil
+}
+
+func (e *examination) comparePart(part uint8, p *examinedPart) error {
+	if n := e.report.Damaged[Meta.of(part).String()]; n > 0 {
+		return fmt.Errorf("%d records of %s are damaged: the state of the file is unknown", n, Meta.of(part))
+	}
+	for _, n := range namesOf(part) {
+		is, was := p.is.of[n.bare()], p.was.of[n.bare()]
 		switch {
 		case is.count != was.count:
 			return fmt.Errorf("bucket %s has %d records and should have %d", n, is.count, was.count)
@@ -217,10 +272,10 @@ func (e *examination) compare() error {
 	return nil
 }
 
-// damagedKey says where a damaged record was found, and when: at tells records apart whose keys are
+// damagedKey says in which bucket of its part a damaged record was found, and when: at tells records apart whose keys are
 // equal, also those of an earlier mending.
 func damagedKey(n Name, at uint64, key []byte) []byte {
-	return append(binary.BigEndian.AppendUint64([]byte{byte(n)}, at), key[:min(len(key), 1024)]...)
+	return append(binary.BigEndian.AppendUint64([]byte{n.number()}, at), key[:min(len(key), 1024)]...)
 }
 
 const (
@@ -236,15 +291,15 @@ type DamagedRecord struct {
 	Record []byte // as it was found, head and all
 }
 
-// Damaged lists up to n of the damaged records of a bucket after an entry (nil: from the first)
+// Damaged lists up to n of the damaged records of a bucket, of the transaction's part, after an entry (nil: from the first)
 // that SeenTo has not marked. Their slices are copies.
 func (tx *Tx) Damaged(bucket Name, after []byte, n int) (list []DamagedRecord) {
 	c := tx.Bucket(Damaged).Cursor()
-	from := []byte{byte(bucket)}
+	from := damagedKey(bucket, 0, nil)[:1]
 	if after != nil {
 		from = append(bytes.Clone(after), 0)
 	}
-	for k, v := c.Seek(from); len(k) >= damagedHead && k[0] == byte(bucket) && len(list) < n; k, v = c.Next() {
+	for k, v := c.Seek(from); len(k) >= damagedHead && k[0] == from[0] && len(list) < n; k, v = c.Next() {
 		list = append(list, DamagedRecord{bytes.Clone(k), bucket, bytes.Clone(k[damagedHead:]), bytes.Clone(v)})
 	}
 	return list
@@ -281,7 +336,7 @@ func rewrite(ctx context.Context, path, to string, tick func(done, total int64),
 	if err := db.Update(initialise); err != nil {
 		return err
 	}
-	w := &rewriting{db: db, damaged: uint64(time.Now().UnixMicro())}
+	w := &rewriting{db: db, sums: partSums{}, parts: map[uint8]bool{0: true}, damaged: uint64(time.Now().UnixMicro())}
 	if _, err = walkFile(ctx, path, w.record, tick, harder); err == nil {
 		err = w.flush()
 	}
@@ -290,7 +345,8 @@ func rewrite(ctx context.Context, path, to string, tick func(done, total int64),
 
 type rewriting struct {
 	db      *bolt.DB
-	sums    sums
+	sums    partSums
+	parts   map[uint8]bool // that it has met
 	pending []mendedRecord
 	bytes   int    // of what is pending
 	damaged uint64 // number of the next damaged record
@@ -314,10 +370,10 @@ func (w *rewriting) record(r leafRecord) error {
 		case ok:
 			m.key, m.value = key, record
 		case r.key == nil:
-			m = mendedRecord{Damaged, damagedKey(r.bucket, w.damaged, nil), NewRecord(r.elem)}
+			m = mendedRecord{Damaged.of(r.bucket.part()), damagedKey(r.bucket, w.damaged, nil), NewRecord(r.elem)}
 			w.damaged++
 		default:
-			m = mendedRecord{Damaged, damagedKey(r.bucket, w.damaged, r.key), NewRecord(r.value)}
+			m = mendedRecord{Damaged.of(r.bucket.part()), damagedKey(r.bucket, w.damaged, r.key), NewRecord(r.value)}
 			w.damaged++
 		}
 	}
@@ -325,7 +381,8 @@ func (w *rewriting) record(r leafRecord) error {
 }
 
 func (w *rewriting) add(m mendedRecord) error {
-	if m.bucket == Meta && bytes.Equal(m.key, sumsKey) {
+	w.parts[m.bucket.part()] = true
+	if m.bucket.bare() == Meta && bytes.Equal(m.key, sumsKey) {
 		return nil // counted anew
 	}
 	m.key, m.value = bytes.Clone(m.key), bytes.Clone(m.value) // they are parts of the file that is walked
@@ -337,16 +394,27 @@ func (w *rewriting) add(m mendedRecord) error {
 }
 
 func (w *rewriting) flush() error {
+	var j *joint
 	err := w.db.Update(func(bare *bolt.Tx) error {
-		tx := &Tx{bolt: bare, sums: &w.sums}
+		j = newJoint(bare, w.sums)
+		j.raw = true
 		for _, m := range w.pending {
-			if err := tx.Bucket(m.bucket).PutRecord(m.key, m.value); err != nil {
+			if err := j.tx(m.bucket.part()).Bucket(m.bucket).PutRecord(m.key, m.value); err != nil {
 				return err
 			}
 		}
-		w.sums.moved = true
-		return errors.Join(w.sums.keep(tx), tx.SetNumber(mendedKey, 1))
+		for _, part := range slices.Sorted(maps.Keys(w.parts)) {
+			tx := j.tx(part)
+			tx.sums.moved = true
+			if err := tx.SetNumber(mendedKey, 1); err != nil {
+				return err
+			}
+		}
+		return j.keep()
 	})
+	if err == nil {
+		j.into(w.sums)
+	}
 	w.pending, w.bytes = w.pending[:0], 0
 	return err
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 
 	bolt "go.etcd.io/bbolt"
@@ -42,7 +41,7 @@ func create(path string) error {
 // initialise makes the buckets of an empty file.
 func initialise(bare *bolt.Tx) error {
 	for _, n := range Names() {
-		if _, err := bare.CreateBucketIfNotExists([]byte(n.String())); err != nil {
+		if _, err := bare.CreateBucketIfNotExists(n.inFile()); err != nil {
 			return err
 		}
 	}
@@ -172,7 +171,7 @@ func newestCommit(db *bolt.DB) (tx uint64) {
 // with: a bucket whose name is damaged must not be taken for one that is missing.
 func schema(db *bolt.DB) error {
 	return db.View(func(tx *bolt.Tx) error {
-		m := tx.Bucket([]byte(Meta.String()))
+		m := tx.Bucket(Meta.inFile())
 		if m == nil {
 			return fmt.Errorf("%w: no meta bucket", ErrCorrupt)
 		}
@@ -193,16 +192,19 @@ func schema(db *bolt.DB) error {
 
 // known refuses a file that has not just the buckets it was made with.
 func known(tx *bolt.Tx) error {
-	found := 0
+	found := map[uint8]int{0: 0} // by part
 	err := tx.ForEach(func(name []byte, b *bolt.Bucket) error {
-		if i := slices.Index(names[1:], string(name)); i < 0 || b == nil {
+		n := bucketOf(name)
+		if n == 0 || b == nil {
 			return fmt.Errorf("%w: it has a bucket %q, which this program never made", ErrCorrupt, name)
 		}
-		found++
+		found[n.part()]++
 		return nil
 	})
-	if err == nil && found != buckets {
-		err = fmt.Errorf("%w: it has %d buckets of %d", ErrCorrupt, found, buckets)
+	for part, n := range found {
+		if want := len(namesOf(part)); err == nil && n != want {
+			err = fmt.Errorf("%w: of part %d it has %d buckets of %d", ErrCorrupt, part, n, want)
+		}
 	}
 	return err
 }

@@ -20,7 +20,7 @@ func leaky(t *testing.T) (dir string) {
 			if i%4 == 0 {
 				continue
 			}
-			if err := tx.Bucket(Journal).Delete(freeKey(i)); err != nil {
+			if err := tx.Bucket(here(Journal)).Delete(freeKey(i)); err != nil {
 				return err
 			}
 		}
@@ -46,7 +46,7 @@ func writeRecords(t *testing.T, s *Store, from, to int) {
 	t.Helper()
 	mustUpdate(t, s, func(tx *Tx) error {
 		for i := from; i < to; i++ {
-			if err := tx.Bucket(Journal).Put(freeKey(i), freeValue(i)); err != nil {
+			if err := tx.Bucket(here(Journal)).Put(freeKey(i), freeValue(i)); err != nil {
 				return err
 			}
 		}
@@ -61,7 +61,7 @@ func intact(s *Store, to int) error {
 			if i < 4000 && i%4 != 0 {
 				continue
 			}
-			v, err := tx.Bucket(Journal).Get(freeKey(i))
+			v, err := tx.Bucket(here(Journal)).Get(freeKey(i))
 			if err != nil || string(v) != string(freeValue(i)) {
 				return fmt.Errorf("record %d is %d bytes, %w", i, len(v), err)
 			}
@@ -208,7 +208,7 @@ func TestNoRoomForList(t *testing.T) {
 	}
 	s, stop := start(t, Options{Dir: dir, MaxSize: fi.Size()})
 	for i := 4000; ; i++ {
-		err := s.Update(t.Context(), func(tx *Tx) error { return tx.Bucket(Journal).Put(freeKey(i), make([]byte, 30_000)) })
+		err := s.Update(t.Context(), func(tx *Tx) error { return tx.Bucket(here(Journal)).Put(freeKey(i), make([]byte, 30_000)) })
 		if errors.Is(err, ErrFull) {
 			break
 		}

@@ -14,7 +14,7 @@ import (
 func drop(ks ...string) func(*Tx) error {
 	return func(tx *Tx) error {
 		for _, k := range ks {
-			if err := tx.Bucket(Journal).Delete([]byte(k)); err != nil {
+			if err := tx.Bucket(here(Journal)).Delete([]byte(k)); err != nil {
 				return err
 			}
 		}

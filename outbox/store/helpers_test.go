@@ -24,6 +24,7 @@ import (
 const childMode = "COUNTERSIGN_STORE_CHILD"
 
 func TestMain(m *testing.M) {
+	suite()
 	mode, dir, ok := strings.Cut(os.Getenv(childMode), ":")
 	if !ok {
 		os.Exit(m.Run())
@@ -48,6 +49,8 @@ func child(mode, dir string) error {
 		return s.Close()
 	case "hold":
 		return holdOpen(dir)
+	case "dropping":
+		return dropOn(dir)
 	case "compacting":
 		return compactOn(dir)
 	case "firststart":
@@ -127,7 +130,7 @@ func mustOpen(tb testing.TB, o Options) *Store {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return s
+	return suiteOf(tb, s)
 }
 
 // start opens a store and runs it until the test ends or stop is called, which returns what Run and
@@ -168,13 +171,13 @@ func mustUpdate(t *testing.T, s *Store, fn func(*Tx) error) {
 
 // put is a function for Update that writes one key of the journal's bucket.
 func put(k, v string) func(*Tx) error {
-	return func(tx *Tx) error { return tx.Bucket(Journal).Put([]byte(k), []byte(v)) }
+	return func(tx *Tx) error { return tx.Bucket(here(Journal)).Put([]byte(k), []byte(v)) }
 }
 
 func get(t *testing.T, s *Store, k string) (v string) {
 	t.Helper()
 	if err := s.View(func(tx *Tx) error {
-		b, err := tx.Bucket(Journal).Get([]byte(k))
+		b, err := tx.Bucket(here(Journal)).Get([]byte(k))
 		v = string(b)
 		return err
 	}); err != nil {
@@ -248,7 +251,7 @@ const recordCount = 400
 
 // update is Update without the writer's goroutine, for a store that nobody runs.
 func (s *Store) update(fn func(*Tx) error) error {
-	o := &op{fn: fn, done: make(chan struct{})}
+	o := &op{fn: fn, part: s.part, done: make(chan struct{})}
 	return errors.Join(s.commit([]*op{o}), o.err)
 }
 

@@ -91,11 +91,13 @@ func newMetrics(r prometheus.Registerer, s *Store) *metrics {
 	return m
 }
 
-func (m *metrics) committed(n int, tx *Tx, took time.Duration) {
+func (m *metrics) committed(n int, j *joint, took time.Duration) {
 	m.commits.Observe(took.Seconds())
 	m.group.Observe(float64(n))
-	m.puts.Add(float64(tx.puts))
-	m.deletes.Add(float64(tx.deletes))
+	for _, tx := range j.of {
+		m.puts.Add(float64(tx.puts))
+		m.deletes.Add(float64(tx.deletes))
+	}
 }
 
 var shortDesc = prometheus.NewDesc("store_short", "1 while space is short, by what is short: disk, size (storage.max_size), pending (the rest is needed for work already accepted), commit (the last commit found no space).",

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
@@ -15,7 +17,7 @@ const (
 )
 
 // notes are the records that the writer has changed since a copy of the file took them last: the
-// bucket's number and the key of each. The writer adds them once their transaction is on stable
+// bucket's number, with that of its part, and the key of each. The writer adds them once their transaction is on stable
 // storage, so whoever takes them and reads the file after that finds what they say, or what is
 // newer.
 type notes struct {
@@ -79,14 +81,32 @@ func (n *notes) pressing() bool {
 
 // note remembers that a write transaction has changed a record, if somebody copies the file.
 func (tx *Tx) note(n Name, key []byte) {
+	if watch := tx.watch; watch != nil {
+		key := bytes.Clone(key)
+		tx.OnCommit(func() { (*watch)(n.bare(), key) })
+	}
 	if tx.noting {
-		tx.noted = append(tx.noted, string(byte(n))+string(key))
+		tx.noted = append(tx.noted, noted(n, key))
 	}
 }
 
-// follow has the writer note what it changes from now on.
+func noted(n Name, key []byte) string {
+	return string(append(binary.BigEndian.AppendUint16(make([]byte, 0, 2+len(key)), uint16(n)), key...))
+}
+
+// denoted is what noted has made one of.
+func denoted(k string) (n Name, key []byte) {
+	return Name(binary.BigEndian.Uint16([]byte(k[:2]))), []byte(k[2:])
+}
+
+// follow has the writer note what it changes from now on. While a part is dropped nobody can.
 func (s *Store) follow(n *notes) func() error {
 	return func() error {
+		s.state.Lock()
+		defer s.state.Unlock()
+		if s.drops > 0 {
+			return errDropping
+		}
 		s.copies = append(s.copies, n)
 		return nil
 	}

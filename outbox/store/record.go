@@ -8,8 +8,8 @@ import (
 )
 
 // A record on disk is: version (1 byte), checksum (8 bytes), body. The checksum is XXH64 of the
-// bucket's number, the key, the version and the body: a record whose key is damaged, or that stands
-// in another bucket, is as damaged as one whose body is.
+// bucket's number, that of its part, the key, the version and the body: a record whose key is
+// damaged, or that stands in another bucket, is as damaged as one whose body is.
 const (
 	recordVersion = 2
 	recordHeader  = 9
@@ -76,8 +76,9 @@ func stored(record []byte) uint64 {
 
 func checksum(n Name, key, record []byte) uint64 {
 	var head [6]byte
-	head[0], head[1] = byte(n), record[0]
+	head[0], head[1] = n.number(), record[0]
 	binary.LittleEndian.PutUint32(head[2:], uint32(len(key))) //nolint:gosec // bbolt's keys have at most 32 KiB
+	head[5] = n.part()                                        // of which lengths leave the highest byte free
 	var d xxhash.Digest
 	d.Reset()
 	_, _ = d.Write(head[:])

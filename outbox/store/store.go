@@ -24,7 +24,7 @@ import (
 )
 
 // SchemaVersion is the layout of the buckets. A file of another version is refused.
-const SchemaVersion = 11
+const SchemaVersion = 12
 
 var (
 	// ErrFull says that the disk or the configured size is used up: nothing new is taken, what is
@@ -55,8 +55,15 @@ type Options struct {
 	Linger       time.Duration // how long a Later waits for company; 0: 2 ms
 }
 
-// Store owns the file. Its methods are safe for concurrent use.
+// Store is one part of the file, and through it the file: what is not about records is of all parts.
+// Open returns the node's own part, Part the others. Its methods are safe for concurrent use.
 type Store struct {
+	*writer
+	part uint8
+}
+
+// writer owns the file.
+type writer struct {
 	handle  sync.RWMutex // guards db, which changes when a compaction has made another file
 	db      *bolt.DB
 	path    string
@@ -71,19 +78,32 @@ type Store struct {
 	health  // of the disk
 	m       *metrics
 	once    sync.Once
-	later   sync.RWMutex     // held for reading by each Later on its way in, so that the end can wait for them
-	page    int64            // bytes
-	last    int              // size of the last group; owned by Run
-	blind   bool             // which write of a commit failed cannot be told (counted); owned by Run
-	sums    sums             // as committed; owned by Run
-	damaged [buckets + 1]int // records that were put aside as damaged, by bucket, as it was opened
-	found   *Report          // of the examination before it was opened; nil: there was none
-	copies  []*notes         // of those that copy the file at the moment; owned by Run
+	later   sync.RWMutex                                  // held for reading by each Later on its way in, so that the end can wait for them
+	page    int64                                         // bytes
+	last    int                                           // size of the last group; owned by Run
+	blind   bool                                          // which write of a commit failed cannot be told (counted); owned by Run
+	sums    partSums                                      // as committed; owned by Run
+	damaged [buckets + 1]int                              // records that were put aside as damaged, by bucket, all parts together, as it was opened
+	found   *Report                                       // of the examination before it was opened; nil: there was none
+	copies  []*notes                                      // of those that copy the file at the moment; owned by Run
+	watches [256]atomic.Pointer[func(n Name, key []byte)] // by part: see Watch
 	copying
+}
+
+// Watch has fn called with each record of this part that is written, or taken away, once that is on
+// stable storage, in the order of commits: of transactions that begin from here on. Fn must return at
+// once, and the key is fn's own. Nil: nobody is called any more.
+func (s *Store) Watch(fn func(n Name, key []byte)) {
+	if fn == nil {
+		s.watches[s.part].Store(nil)
+		return
+	}
+	s.watches[s.part].Store(&fn)
 }
 
 type op struct {
 	fn   func(*Tx) error
+	part uint8
 	err  error
 	done chan struct{}
 	then func(error) // for Later, in place of done
@@ -151,39 +171,51 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	db.AllocSize = o.step(db)
-	return newStore(o, path, db, found, tagged == nil)
+	s, err := newStore(o, path, db, found, tagged == nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.finishDrops(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
+	}
+	return s, nil
 }
 
 // newStore is a Store upon an open file, which it closes with an error.
 func newStore(o Options, path string, db *bolt.DB, found *Report, unclean bool) (*Store, error) {
-	s := &Store{
+	s := &Store{writer: &writer{
 		db: db, path: path, o: o, found: found,
 		ops: make(chan *op, maxGroup), lazy: make(chan *op, maxGroup), turns: make(chan *turn), stopped: make(chan struct{}),
 		health: health{dead: make(chan struct{}), epoch: time.Now(), unclean: unclean},
-	}
-	if err := s.View(func(tx *Tx) error {
-		b, err := tx.Bucket(Meta).Get(sumsKey)
-		if err != nil {
-			return err
-		}
-		return s.sums.decode(b)
+	}}
+	if err := s.read(func(bare *bolt.Tx) (err error) {
+		s.sums, err = readSums(bare)
+		return err
 	}); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err), db.Close())
 	}
-	if err := s.View(func(tx *Tx) error {
-		return tx.Bucket(Damaged).ForEach(func(k, _ []byte) error {
-			if len(k) > 0 && int(k[0]&^seenTo) <= buckets {
-				s.damaged[k[0]&^seenTo]++
-			}
-			return nil
-		})
-	}); err != nil {
+	if err := s.read(s.countDamaged); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), db.Close())
 	}
 	s.page = int64(db.Info().PageSize)
 	s.m = newMetrics(o.Metrics, s)
 	s.measure()
 	return s, nil
+}
+
+// countDamaged counts the records that were put aside.
+func (s *Store) countDamaged(bare *bolt.Tx) error {
+	for part := range s.sums {
+		if err := (&Tx{bolt: bare, part: part, raw: true}).Bucket(Damaged).ForEach(func(k, _ []byte) error {
+			if len(k) > 0 && int(k[0]&^seenTo) <= buckets {
+				s.damaged[k[0]&^seenTo]++
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Run commits what Update and Later bring, until ctx ends; then it commits what is still queued and
@@ -243,14 +275,14 @@ func (s *Store) commit(group []*op) error {
 	ackEarly(group)
 	for len(group) > 0 {
 		started := time.Now()
-		bad, tx, err := s.try(group)
+		bad, j, err := s.try(group)
 		switch {
 		case bad >= 0:
 			group[bad].answer(err)
 			group = append(group[:bad:bad], group[bad+1:]...)
 			continue
 		case err == nil:
-			s.m.committed(len(group), tx, time.Since(started))
+			s.m.committed(len(group), j, time.Since(started))
 			s.allocate(false)
 			s.measure()
 		case errors.Is(err, ErrFull):
@@ -273,23 +305,24 @@ func (s *Store) commit(group []*op) error {
 
 // try returns the index of the function that failed, or -1 and the outcome of the commit: nil,
 // ErrFull or ErrUnknown.
-func (s *Store) try(group []*op) (bad int, tx *Tx, err error) {
+func (s *Store) try(group []*op) (bad int, j *joint, err error) {
 	bare, err := s.db.Begin(true)
 	if err != nil {
 		return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	left := sums{of: s.sums.of}
-	tx = &Tx{bolt: bare, sums: &left, noting: len(s.copies) > 0}
+	j = newJoint(bare, s.sums)
+	j.watches = &s.watches
+	j.noting = len(s.copies) > 0
 	for i, o := range group {
-		if err := protect(o.fn, tx); err != nil {
+		if err := j.run(o); err != nil {
 			if rerr := bare.Rollback(); rerr != nil {
 				return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, rerr)
 			}
 			return i, nil, err
 		}
 	}
-	s.tellLooked(tx)
-	if err := left.keep(tx); err != nil {
+	s.tellLooked(j.looked())
+	if err := j.keep(); err != nil {
 		_ = bare.Rollback() // nothing has been written
 		return -1, nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
@@ -300,11 +333,13 @@ func (s *Store) try(group []*op) (bad int, tx *Tx, err error) {
 		return -1, nil, outcome(err, bare.Stats(), s.blind)
 	}
 	s.blind = s.blind || !counted(bare.Stats())
-	s.sums.of = left.of
+	j.into(s.sums)
 	for _, n := range s.copies {
-		n.add(tx.noted)
+		for _, tx := range j.of {
+			n.add(tx.noted)
+		}
 	}
-	return -1, tx, nil
+	return -1, j, nil
 }
 
 // Found is what the examination before the opening has found; nil: the file was closed cleanly and

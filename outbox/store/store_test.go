@@ -38,9 +38,9 @@ func missing(t *testing.T, s *Store, rounds, writers int) (n int) {
 			t.Fatal(err)
 		}
 		db.View(func(bare *bolt.Tx) error {
-			tx := &Tx{bolt: bare}
+			tx := &Tx{bolt: bare, part: s.part}
 			for w := range writers {
-				if !tx.Bucket(Journal).Has([]byte(fmt.Sprint(round, "/", w))) {
+				if !tx.Bucket(here(Journal)).Has([]byte(fmt.Sprint(round, "/", w))) {
 					n++
 				}
 			}
@@ -149,7 +149,7 @@ func TestFunctionsMayRunAgain(t *testing.T) {
 		var leftover string
 		go s.Update(t.Context(), func(tx *Tx) error {
 			runs++
-			b, err := tx.Bucket(Journal).Get([]byte("k"))
+			b, err := tx.Bucket(here(Journal)).Get([]byte("k"))
 			if leftover = string(b); err != nil {
 				return err
 			}

@@ -60,16 +60,19 @@ func (s *Store) begin() (*bolt.Tx, error) {
 // before fn returns.
 func (s *Store) View(fn func(*Tx) error) error {
 	return s.read(func(bare *bolt.Tx) error {
-		tx := &Tx{bolt: bare}
-		defer s.tellLooked(tx)
+		tx := &Tx{bolt: bare, part: s.part}
+		if tx.presence() == dropping {
+			return errDropping
+		}
+		defer func() { s.tellLooked(tx.looked) }()
 		return fn(tx)
 	})
 }
 
 // tellLooked says how many records a transaction has looked at, to whoever holds others to that.
-func (s *Store) tellLooked(tx *Tx) {
+func (s *Store) tellLooked(looked int) {
 	if s.o.Looked != nil {
-		s.o.Looked(tx.looked)
+		s.o.Looked(looked)
 	}
 }
 

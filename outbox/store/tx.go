@@ -9,10 +9,14 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// Tx is a transaction. What it hands out is part of the file: it is valid until the transaction
-// ends, and must not be changed.
+// Tx is a transaction in one part of the file. What it hands out is part of the file: it is valid
+// until the transaction ends, and must not be changed.
 type Tx struct {
 	bolt  *bolt.Tx
+	part  uint8
+	is    presence                  // of the part
+	raw   bool                      // it is the store's own: for it a part that is being dropped is there
+	all   *joint                    // of a write transaction of the writer: those in other parts
 	seeks [buckets + 1]*bolt.Cursor // used again by each search that keeps no place: BenchmarkGet
 	open  [buckets + 1]*bolt.Bucket // those that have been asked for: bbolt makes one anew each time, of a name
 	sums  *sums                     // of a write transaction: what it will leave; nil: it only reads
@@ -21,8 +25,9 @@ type Tx struct {
 	puts    int // records written
 	deletes int // records taken away, or not there to begin with
 
-	noting bool     // somebody copies the file
-	noted  []string // see note
+	watch  *func(n Name, key []byte) // see Store.Watch; nil: nobody watches
+	noting bool                      // somebody copies the file
+	noted  []string                  // see note
 
 	last []func() error // see Last
 }
@@ -31,23 +36,44 @@ type Tx struct {
 // not to walk is held to it by this: everybody waits for the writer.
 func (tx *Tx) Looked() int { return tx.looked }
 
-// Bucket is one bucket. Every record in it carries a checksum over its bucket, its key and its
-// body, so what is read is what was written, under this key, or it is said to be damaged.
+// Bucket is one bucket. Every record in it carries a checksum over its part, its bucket, its key
+// and its body, so what is read is what was written, under this key, or it is said to be damaged.
 type Bucket struct {
 	tx   *Tx
-	bolt *bolt.Bucket
+	bolt *bolt.Bucket // nil: nobody has written to the part yet
 	name Name
 }
 
-// Bucket returns a bucket.
+// Bucket returns a bucket of the transaction's part. Which ones a part has, inParts says: whoever
+// asks for another one is mistaken, and the transaction panics.
 func (tx *Tx) Bucket(n Name) Bucket {
-	b := tx.open[n]
-	if b == nil {
-		b = tx.bolt.Bucket([]byte(n.String()))
+	if n = n.of(tx.part); tx.part != 0 && !inParts[n.bare()] {
+		panic(fmt.Sprintf("no partition has a bucket %s", n))
+	}
+	b := tx.open[n.bare()]
+	if b == nil && tx.presence() == present {
+		b = tx.bolt.Bucket(n.inFile())
 		b.FillPercent = n.fill()
-		tx.open[n] = b
+		tx.open[n.bare()] = b
 	}
 	return Bucket{tx, b, n}
+}
+
+// now is the bucket as it is now: somebody may have written to the part for the first time since it
+// was asked for.
+func (b Bucket) now() Bucket {
+	if b.bolt == nil {
+		return b.tx.Bucket(b.name)
+	}
+	return b
+}
+
+// node is the transaction in the node's own part.
+func (tx *Tx) node() *Tx {
+	if tx.part == 0 {
+		return tx
+	}
+	return tx.all.tx(0)
 }
 
 // WriteTo copies the whole file as the transaction sees it.
@@ -83,19 +109,24 @@ func (b Bucket) Raw(key []byte) []byte {
 	return v
 }
 
-// seek is a cursor that keeps no place from one search to the next.
+// seek is a cursor that keeps no place from one search to the next; nil: there is nothing to search.
 func (b Bucket) seek() *bolt.Cursor {
-	c := b.tx.seeks[b.name]
+	c := b.tx.seeks[b.name.bare()]
 	if c == nil {
+		if b = b.now(); b.bolt == nil {
+			return nil
+		}
 		c = b.bolt.Cursor()
-		b.tx.seeks[b.name] = c
+		b.tx.seeks[b.name.bare()] = c
 	}
 	return c
 }
 
 // find is what stands under a key, and the cursor that is at it; nil: nothing.
 func (b Bucket) find(key []byte) (c *bolt.Cursor, record []byte) {
-	c = b.seek()
+	if c = b.seek(); c == nil {
+		return nil, nil
+	}
 	k, v := c.Seek(key)
 	if !bytes.Equal(k, key) {
 		return c, nil
@@ -107,7 +138,11 @@ func (b Bucket) find(key []byte) (c *bolt.Cursor, record []byte) {
 // the end. It is for who looks once, and costs no cursor.
 func (b Bucket) From(key []byte) (k, body []byte) {
 	b.tx.looked++
-	if k, v := b.seek().Seek(key); k != nil {
+	c := b.seek()
+	if c == nil {
+		return nil, nil
+	}
+	if k, v := c.Seek(key); k != nil {
 		body, _ = unwrap(b.name, k, v) // nil: it is damaged
 		return k, body
 	}
@@ -126,6 +161,12 @@ func (b Bucket) PutRecord(key, record []byte) error {
 
 // putAsIs writes a record with the head that it has.
 func (b Bucket) putAsIs(key, record []byte) error {
+	if b = b.now(); b.bolt == nil {
+		if err := b.tx.begin(); err != nil {
+			return fmt.Errorf("bucket %s: %w", b.name, err)
+		}
+		b = b.now()
+	}
 	b.tx.note(b.name, key)
 	b.tx.puts++
 	_, was := b.find(key)
@@ -154,42 +195,67 @@ func (b Bucket) Delete(key []byte) error {
 // Cursor walks a bucket in the order of its keys. A record that is damaged has the body nil, and
 // its key may be: pass it over, and take its key for nobody's. A sound one's body is never nil.
 type Cursor struct {
-	tx   *Tx
-	bolt *bolt.Cursor
-	name Name
+	bucket Bucket
+	bolt   *bolt.Cursor // nil: there was nothing to walk
 }
 
 // Cursor returns a cursor of the bucket. Put and Delete while it walks make it lose its place.
-func (b Bucket) Cursor() *Cursor { return &Cursor{b.tx, b.bolt.Cursor(), b.name} }
+func (b Bucket) Cursor() *Cursor {
+	c := &Cursor{bucket: b}
+	c.walks()
+	return c
+}
+
+// walks reports whether there is something to walk.
+func (c *Cursor) walks() bool {
+	if c.bolt == nil {
+		if b := c.bucket.now(); b.bolt != nil {
+			c.bolt = b.bolt.Cursor()
+		}
+	}
+	return c.bolt != nil
+}
 
 // Seek moves to the first key that is not before this one; its key is nil at the end.
-func (c *Cursor) Seek(key []byte) (k, body []byte) { return c.sound(c.bolt.Seek(key)) }
+func (c *Cursor) Seek(key []byte) (k, body []byte) {
+	if !c.walks() {
+		return nil, nil
+	}
+	return c.sound(c.bolt.Seek(key))
+}
 
 // First moves to the first key.
-func (c *Cursor) First() (k, body []byte) { return c.sound(c.bolt.First()) }
+func (c *Cursor) First() (k, body []byte) { return c.move((*bolt.Cursor).First) }
 
 // Last moves to the last key.
-func (c *Cursor) Last() (k, body []byte) { return c.sound(c.bolt.Last()) }
+func (c *Cursor) Last() (k, body []byte) { return c.move((*bolt.Cursor).Last) }
 
 // Next moves to the next key.
-func (c *Cursor) Next() (k, body []byte) { return c.sound(c.bolt.Next()) }
+func (c *Cursor) Next() (k, body []byte) { return c.move((*bolt.Cursor).Next) }
 
 // Prev moves to the key before.
-func (c *Cursor) Prev() (k, body []byte) { return c.sound(c.bolt.Prev()) }
+func (c *Cursor) Prev() (k, body []byte) { return c.move((*bolt.Cursor).Prev) }
+
+func (c *Cursor) move(to func(*bolt.Cursor) (k, v []byte)) (k, body []byte) {
+	if !c.walks() {
+		return nil, nil
+	}
+	return c.sound(to(c.bolt))
+}
 
 func (c *Cursor) sound(k, v []byte) (key, body []byte) {
-	c.tx.looked++
+	c.bucket.tx.looked++
 	if k == nil {
 		return nil, nil
 	}
-	body, err := unwrap(c.name, k, v)
+	body, err := unwrap(c.bucket.name, k, v)
 	if err != nil {
 		return k, nil
 	}
 	return k, body
 }
 
-// sums are, for each bucket, how many records it holds and the sum of the checksums that they
+// sums are, for each bucket of a part, how many records it holds and the sum of the checksums that they
 // carry. They are written with every commit, so that a record that has gone, or has come back as it
 // was before, is noticed although each that is there is sound: a page that was never written, or
 // that was written over by an older one.
@@ -202,7 +268,7 @@ type sum struct{ count, total uint64 }
 
 // move takes one record out of the sums and another in; nil is none.
 func (s *sums) move(n Name, was, is []byte) {
-	if n == Meta { // it holds the sums, and each of its records is known by name
+	if n = n.bare(); n == Meta { // it holds the sums, and each of its records is known by name
 		return
 	}
 	s.moved = true

@@ -11,7 +11,7 @@ import (
 // and fn may still run. What ctx brings along (With) is written in the same transaction.
 func (s *Store) Update(ctx context.Context, fn func(*Tx) error) error {
 	done := make(chan struct{})
-	o := &op{fn: alongside(ctx, fn), done: done}
+	o := &op{fn: alongside(ctx, fn), part: s.part, done: done}
 	select {
 	case s.ops <- o:
 	case <-s.stopped:
@@ -47,7 +47,7 @@ func (s *Store) Later(fn func(*Tx) error, then func(error)) bool {
 	default:
 	}
 	select {
-	case s.lazy <- &op{fn: fn, then: then}:
+	case s.lazy <- &op{fn: fn, part: s.part, then: then}:
 		return true
 	case <-s.stopped:
 		return false

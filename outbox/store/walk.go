@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -23,6 +22,7 @@ type walk struct {
 	high  int64    // pages that may be in use
 	root  uint64   // of the bucket of buckets
 	seen  []uint64 // bits: pages that were met
+	parts []uint8  // that the file has beside the node's own, in order
 	bent  uint64   // a page whose place or order is damaged, so that bbolt would not find what is there; 0: none
 	done  int64    // bytes of them
 	visit func(leafRecord) error
@@ -37,9 +37,10 @@ type leafRecord struct {
 	bucket Name
 	key    []byte
 	value  []byte
-	elem   []byte // its 16 bytes in the leaf's table
-	rest   []byte // from there to the end of the page
-	last   *bool  // set by who visits it if a damaged key breaks the order of its leaf
+	elem   []byte  // its 16 bytes in the leaf's table
+	rest   []byte  // from there to the end of the page
+	last   *bool   // set by who visits it if a damaged key breaks the order of its leaf
+	parts  []uint8 // that the file has beside the node's own
 }
 
 const (
@@ -134,18 +135,19 @@ func (w *walk) meta() error {
 func (w *walk) buckets() error {
 	values := map[Name][]byte{}
 	var strange error
+	unknown := 0
 	err := w.tree(w.root, bounds{}, 0, func(_ uint64, flags uint32, r leafRecord) error {
-		i := slices.Index(names[1:], string(r.key))
-		if i < 0 {
-			i = slices.IndexFunc(names[1:], func(name string) bool { return oneBit(name, r.key) })
+		n := bucketOf(r.key)
+		if n == 0 {
+			n = nearest(r.key)
 			w.bend(w.root)
 		}
 		if flags&flagBucket == 0 {
 			w.bend(w.root)
 		}
-		n := Name(i + 1) //nolint:gosec // there are few
-		if i < 0 || len(r.value) < 16 || values[n] != nil {
-			if strange = fmt.Errorf("it has a bucket %.40q, which this program never made", r.key); len(values) > buckets {
+		if n == 0 || len(r.value) < 16 || values[n] != nil {
+			strange = fmt.Errorf("it has a bucket %.40q, which this program never made", r.key)
+			if unknown++; unknown > buckets {
 				return strange
 			}
 			return nil
@@ -156,24 +158,35 @@ func (w *walk) buckets() error {
 	if err != nil {
 		return err
 	}
-	for _, n := range Names() { // Meta is the first
-		v := values[n]
-		if v == nil {
-			if strange == nil {
-				strange = fmt.Errorf("it has no bucket %s", n)
+	for n := range values {
+		if p := n.part(); p != 0 && !slices.Contains(w.parts, p) {
+			w.parts = append(w.parts, p)
+		}
+	}
+	slices.Sort(w.parts)
+	for _, part := range every(w.parts) {
+		for _, n := range namesOf(part) { // Meta is the first
+			v := values[n]
+			if v == nil {
+				if strange == nil {
+					strange = fmt.Errorf("it has no bucket %s", n)
+				}
+				continue
 			}
-			continue
-		}
-		if root := binary.LittleEndian.Uint64(v); root != 0 {
-			err = w.tree(root, bounds{}, 0, w.leafVisitor(n))
-		} else {
-			err = w.inside(v[16:], w.leafVisitor(n))
-		}
-		if err != nil {
-			return err
+			if err := w.bucket(n, v); err != nil {
+				return err
+			}
 		}
 	}
 	return strange
+}
+
+// bucket walks one of which the root says this.
+func (w *walk) bucket(n Name, v []byte) error {
+	if root := binary.LittleEndian.Uint64(v); root != 0 {
+		return w.tree(root, bounds{}, 0, w.leafVisitor(n))
+	}
+	return w.inside(v[16:], w.leafVisitor(n))
 }
 
 // inside walks a bucket that is so small that it stands in the root. bbolt goes by the head of its
@@ -208,25 +221,12 @@ func held(b []byte) int {
 	return n
 }
 
-// oneBit reports whether a name of a bucket has become another by one flipped bit. No two of ours
-// are so near.
-func oneBit(name string, key []byte) bool {
-	flipped := 0
-	for i := range key {
-		if len(key) != len(name) {
-			return false
-		}
-		flipped += bits.OnesCount8(key[i] ^ name[i])
-	}
-	return flipped == 1
-}
-
 func (w *walk) leafVisitor(n Name) func(uint64, uint32, leafRecord) error {
 	return func(page uint64, flags uint32, r leafRecord) error {
 		if flags != 0 { // bbolt would take it for a bucket
 			w.bend(page)
 		}
-		r.bucket = n
+		r.bucket, r.parts = n, w.parts
 		return w.visit(r)
 	}
 }

@@ -15,8 +15,8 @@ import (
 // deliver makes one attempt and settles it. Its slot is the caller's to give back.
 func (s *sender) deliver(ctx context.Context, j *job) {
 	d := &j.d
-	if !s.there() { // it went before the attempt began
-		s.r.o.Outbox.Release(*d)
+	if !s.there() || j.from.over() { // its endpoint or its partition went before the attempt began
+		d.From().Release(*d)
 		return
 	}
 	started, by := s.r.o.Now(), s.setup.Load()
@@ -33,7 +33,7 @@ func (s *sender) deliver(ctx context.Context, j *job) {
 	}
 	if err != nil && ctx.Err() != nil { // stopping: whether it arrived is unknown, so it is owed still
 		j.span.End(s.r.o.Now(), "stopped")
-		s.r.o.Outbox.Release(*d)
+		d.From().Release(*d)
 		return
 	}
 	if a.Repeated {
@@ -76,7 +76,7 @@ func (s *sender) outcome(ctx context.Context, j *job, a *send.Answer, err error,
 func (s *sender) settle(ctx context.Context, out *outbox.Attempt, span *trace.Span, now time.Time) {
 	s.r.logSettled(ctx, out, s.count(out, span, now))
 	s.r.died(out)
-	s.r.o.Outbox.Settle(*out)
+	out.Delivery.From().Settle(*out)
 }
 
 // count counts an attempt, and returns how many had failed before one that did not.

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -32,8 +33,11 @@ func (s *sender) run(ctx context.Context) {
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
 	c := &crew{s: s, line: &line{s: s}, claims: ctx, attempts: attempts, work: make(chan job)}
+	s.r.claims(c.line, true)
+	defer c.line.end()
 	defer c.wg.Wait()
 	defer close(c.work)
+	defer s.r.claims(c.line, false)
 	defer c.line.close()
 	defer c.alarm.stop()
 	for ctx.Err() == nil {
@@ -42,7 +46,7 @@ func (s *sender) run(ctx context.Context) {
 			if !ok {
 				break
 			}
-			if !c.may() { // stopping, or closed since it waited for its turn
+			if !c.may(j.from) { // stopping, or closed since it waited for its turn
 				s.spare(&j)
 				break
 			}
@@ -52,12 +56,27 @@ func (s *sender) run(ctx context.Context) {
 	}
 }
 
-// may waits until the endpoint's rate lets one more attempt begin, and reports whether one may.
-func (c *crew) may() bool {
+// may waits until the endpoint's rate lets one more attempt begin, and reports whether one may, of
+// what was claimed there.
+func (c *crew) may(from *source) bool {
 	if c.s.setup.Load().Rate <= 0 { // no limit: nothing to wait for
 		return c.claims.Err() == nil
 	}
-	return c.s.limit.Wait(c.claims) == nil && !c.s.closed()
+	turn := c.s.limit.Reserve()
+	if wait := turn.Delay(); wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-from.ended:
+			turn.Cancel()
+			return false
+		case <-c.claims.Done():
+			turn.Cancel()
+			return false
+		}
+	}
+	return c.claims.Err() == nil && !c.s.closed()
 }
 
 // hand gives a delivery to a worker that waits for one, or to a new one. A worker that has had
@@ -94,7 +113,7 @@ func (c *crew) toil(j job) {
 	defer tick.Stop()
 	for ok := true; ok; {
 		for ok {
-			c.s.deliver(c.attempts, &j)
+			c.s.deliver(j.from.attempts, &j)
 			j, ok = c.next(&j)
 		}
 		j, ok = c.rest(tick)
@@ -139,7 +158,7 @@ func (c *crew) next(ended *job) (j job, ok bool) {
 
 // spare gives back what was not tried.
 func (s *sender) spare(j *job) {
-	s.r.o.Outbox.Release(j.d)
+	j.d.From().Release(j.d)
 	if s.give(j) {
 		s.looked(false)
 		s.nudge()
@@ -182,18 +201,48 @@ func (s *sender) looked(found bool) (nudge bool) {
 func (c *crew) wait() {
 	s := c.s
 	at, deaf := c.line.until()
-	wake := s.r.o.Outbox.Wake(s.id)
-	if deaf {
-		wake = nil
+	ring := c.alarm.at(at.Sub(s.r.o.Now()))
+	from := c.line.heard(deaf)
+	var wake <-chan struct{}
+	switch len(from) {
+	case 0:
+	case 1:
+		wake = from[0].outbox.Wake(s.id)
+	default:
+		c.line.hear(c.waitFor(from, ring))
+		return
 	}
 	select {
 	case <-wake:
 	case <-s.freed:
-	case <-c.alarm.at(at.Sub(s.r.o.Now())):
+	case <-ring:
 		c.alarm.rung()
 	case <-c.claims.Done():
 	}
 	c.line.listen()
+}
+
+// waitFor is wait where there are many outboxes, and which of them has something more; nil: any of
+// them may.
+func (c *crew) waitFor(from []*source, ring <-chan time.Time) *source {
+	cases := make([]reflect.SelectCase, 0, len(from)+3)
+	on := func(ch any) {
+		cases = append(cases, reflect.SelectCase{Dir: reflect.SelectRecv, Chan: reflect.ValueOf(ch)})
+	}
+	for _, src := range from {
+		on(src.outbox.Wake(c.s.id))
+	}
+	on(c.s.freed)
+	on(c.claims.Done())
+	on(ring)
+	i, _, _ := reflect.Select(cases)
+	if i < len(from) {
+		return from[i]
+	}
+	if i == len(cases)-1 {
+		c.alarm.rung()
+	}
+	return nil
 }
 
 // alarm is one timer for all waits of a run. Most end before their time, and the next is for as

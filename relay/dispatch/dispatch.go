@@ -25,10 +25,10 @@ import (
 	"countersign/relay/send"
 )
 
-// Options of a Dispatcher. All but Metrics, Tracer, Now, After, Anew, LogAll, Grace and Notice are required.
+// Options of a Dispatcher. All but Outbox, Metrics, Tracer, Now, After, Anew, LogAll, Grace and Notice are required.
 type Options struct {
 	Registry *registry.Registry
-	Outbox   *outbox.Outbox
+	Outbox   *outbox.Outbox // of the one partition that there is, which begins at once; nil: there are many, see Begin
 	Client   *send.Client
 	Logger   *slog.Logger
 	Metrics  prometheus.Registerer
@@ -51,10 +51,14 @@ type Dispatcher struct {
 	m *metrics
 
 	logAll atomic.Bool
+	owed   owed // changed under mu
 
 	mu      sync.Mutex         // guards the fields below
 	senders map[string]*sender // by endpoint
 	begin   func(*sender)      // runs one; nil: Run has not begun, or is ending
+	lines   map[*line]struct{} // those that claim, also of endpoints that are no more
+	soon    []outbox.Endpoint  // what the registry says, or is about to say
+	share   share              // of the rate and the slots of each endpoint
 }
 
 // New makes a sender for each endpoint there is, and from then on follows the registry: endpoints
@@ -66,9 +70,12 @@ func New(o Options) *Dispatcher {
 	if o.Grace == 0 {
 		o.Grace = 250 * time.Millisecond // what is about to be answered need not be repeated; a partner that hangs must not hold up a restart
 	}
-	d := &Dispatcher{o: o, senders: map[string]*sender{}, m: newMetrics(o.Metrics)}
+	d := &Dispatcher{o: o, senders: map[string]*sender{}, lines: map[*line]struct{}{}, m: newMetrics(o.Metrics)}
 	d.m.start()
 	d.LogAll(o.LogAll)
+	if o.Outbox != nil {
+		d.owed.add(newPart(0, o.Outbox))
+	}
 	o.Registry.Watch(d.known, d.follow)
 	d.follow(o.Registry.Read())
 	return d
@@ -95,7 +102,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	wg.Wait()
 	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushWithin)
 	defer done()
-	if ferr := d.o.Outbox.Flush(flush); ferr != nil {
+	if ferr := d.owed.flush(flush); ferr != nil {
 		d.o.Logger.Warn("results_not_written", "error", ferr)
 	}
 	if err != nil {
@@ -134,10 +141,10 @@ func (d *Dispatcher) look(ctx context.Context) error {
 
 // mend finds lanes that a damaged record has orphaned.
 func (d *Dispatcher) mend(ctx context.Context) error {
-	if !d.o.Outbox.Astray() {
+	heads, rejections, known, err := d.owed.mend(ctx)
+	if !known {
 		return nil
 	}
-	heads, rejections, err := d.o.Outbox.Mend(ctx)
 	if err != nil && ctx.Err() == nil && !isFull(err) {
 		return err
 	}

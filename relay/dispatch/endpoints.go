@@ -90,7 +90,7 @@ func (d *Dispatcher) Standing(endpoint string) (v EndpointView) {
 	if s := d.sender(endpoint); s != nil {
 		s.view(&v)
 	}
-	if at := d.o.Outbox.OldestDue(endpoint); !at.IsZero() {
+	if at := d.owed.oldestDue(endpoint); !at.IsZero() {
 		v.OldestDue = at.UTC()
 	}
 	return v
@@ -129,8 +129,9 @@ func (d *Dispatcher) Endpoints() []EndpointView {
 	for _, p := range now.Receivers() {
 		for j := range p.Endpoints {
 			e := &p.Endpoints[j]
+			owed, dead := d.owed.counts(e.ID)
 			v := EndpointView{
-				Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: d.o.Outbox.Owed(e.ID), Dead: d.o.Outbox.Dead(e.ID),
+				Object: "endpoint", ID: e.ID, Partner: p.ID, URL: e.URL, Format: e.Format.Name, Owed: owed, Dead: dead,
 				Disabled: now.Disabled(e.ID), Paused: now.Paused(e.ID),
 			}
 			is := d.Standing(e.ID)
@@ -139,7 +140,7 @@ func (d *Dispatcher) Endpoints() []EndpointView {
 		}
 	}
 	for _, o := range now.Orphans() {
-		if k, err := d.o.Outbox.CountsOf(o.Endpoint); err == nil {
+		if k, err := d.owed.countsOf(o.Endpoint); err == nil {
 			list = append(list, EndpointView{Object: "endpoint", ID: o.Endpoint, Partner: o.Partner, Owed: k.Owed, Dead: k.Dead, Orphaned: true, Withheld: int(k.Withheld)})
 		}
 	}

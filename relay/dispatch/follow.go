@@ -3,7 +3,6 @@ package dispatch
 import (
 	"maps"
 
-	"countersign/outbox"
 	"countersign/relay/registry"
 )
 
@@ -16,40 +15,37 @@ func (d *Dispatcher) follow(now *registry.Snapshot) {
 	defer d.mu.Unlock()
 	gone := maps.Clone(d.senders)
 	for _, p := range now.Receivers() {
-		for _, e := range p.Endpoints { // a copy: what is left out is completed
-			e.Concurrency = max(1, e.Concurrency)
+		for i := range p.Endpoints {
+			e := &p.Endpoints[i]
 			s := gone[e.ID]
 			delete(gone, e.ID)
 			if s == nil {
-				s = newSender(d, &e)
+				s = newSender(d, e)
 				d.senders[e.ID] = s
 				if d.begin != nil {
 					d.begin(s)
 				}
 			} else {
-				s.follow(&e)
+				s.follow(e)
 			}
 			d.m.begin(s, d.o.Now(), now)
-			d.m.describe(&e, now.Shown(p.ID))
+			d.m.describe(e, now.Shown(p.ID))
 		}
 	}
 	for id, s := range gone {
 		delete(d.senders, id)
 		s.end()
 		d.m.end(id)
-		d.o.Outbox.Leave(id)
+		d.owed.leave(id)
 	}
 }
 
-// known makes endpoints known to the outbox before anything can be owed to them.
+// known makes endpoints known to the outboxes before anything can be owed to them.
 func (d *Dispatcher) known(soon *registry.Snapshot) error {
-	var all []outbox.Endpoint
-	for _, p := range soon.Receivers() {
-		for i := range p.Endpoints {
-			all = append(all, outbox.Endpoint{ID: p.Endpoints[i].ID, MaxOwed: p.Endpoints[i].MaxOwed})
-		}
-	}
-	return d.o.Outbox.Serve(all...)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.soon = endpointsOf(soon)
+	return d.owed.serve(d.soon...)
 }
 
 // each has run called with each sender, and with each that begins from now on; nil: with none any

@@ -43,12 +43,12 @@ func (d *Dispatcher) ToGiveUp(endpoint string, n int) (o Owes, err error) {
 	if err != nil {
 		return o, err
 	}
-	k, err := d.o.Outbox.CountsOf(id)
+	k, err := d.owed.countsOf(id)
 	if err != nil {
 		return o, err
 	}
 	o.Endpoint, o.Owed = id, k.Owed
-	o.Withheld, o.Rejections, err = d.o.Outbox.OwedWithheld(id, n)
+	o.Withheld, o.Rejections, err = d.owed.owedWithheld(id, n)
 	return o, err
 }
 
@@ -60,7 +60,7 @@ func (d *Dispatcher) GiveUp(ctx context.Context, endpoint string) (g outbox.Give
 	if err != nil {
 		return g, err
 	}
-	g, err = d.o.Outbox.GiveUp(ctx, id, giveUpMost, func() bool { return served(d.o.Registry.Read(), id) })
+	g, err = d.owed.giveUp(ctx, id, giveUpMost, func() bool { return served(d.o.Registry.Read(), id) })
 	if g.GivenUp > 0 {
 		d.o.Logger.WarnContext(ctx, "deliveries_given_up", "endpoint", id, "deliveries", g.GivenUp, "pending", g.Owed)
 	}

@@ -169,11 +169,11 @@ func (s *sender) ends(opened time.Time) func(due time.Time, failures int) time.T
 
 const overdueAtOnce = 500
 
-// expire puts down as dead what has waited for the breaker for longer than its schedule has it. It
-// returns when to look again.
-func (s *sender) expire(ctx context.Context, opened time.Time) time.Time {
+// expire puts down as dead what has waited in an outbox for the breaker for longer than its schedule
+// has it. It returns when to look again.
+func (s *sender) expire(ctx context.Context, o *outbox.Outbox, opened time.Time) time.Time {
 	now := s.r.o.Now()
-	ds, next, err := s.r.o.Outbox.Overdue(s.id, overdueAtOnce, s.ends(opened))
+	ds, next, err := o.Overdue(s.id, overdueAtOnce, s.ends(opened))
 	if err != nil {
 		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
 	}

@@ -33,7 +33,8 @@ type hours struct {
 
 	store  *store.Store
 	stop   func()
-	outbox *outbox.Outbox
+	outbox *spread
+	dirs   []string // of the partitions but the first
 	sender *sender
 }
 
@@ -56,6 +57,7 @@ func newHours(t *testing.T) *hours {
 		t.Fatal(err)
 	}
 	h := &hours{t: t, dir: fastDir(t), retry: registry.Retry(DefaultSchedule), format: "standard", keys: []registry.Key{{Key: key}}}
+	h.dirs = dirsOf(t, partsOf(t))
 	h.leap(at(0))
 	h.open()
 	t.Cleanup(func() { h.close() })
@@ -82,9 +84,7 @@ func (h *hours) open() {
 			h.t.Error(err)
 		}
 	}
-	if h.outbox, err = outbox.New(outbox.Options{Store: h.store, Logger: log, Now: h.now}, []outbox.Endpoint{{ID: "a"}}); err != nil {
-		h.t.Fatal(err)
-	}
+	h.outbox = newSpread(h.t, h.store, outbox.Options{Logger: log, Now: h.now}, h.dirs...)
 	f, _ := format.ByName(h.format)
 	e := registry.Endpoint{ID: "a", URL: "http://127.0.0.1:9/", Format: f, Keys: h.keys, Concurrency: 8, Retry: h.retry}
 	partners := []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}
@@ -94,12 +94,14 @@ func (h *hours) open() {
 	}
 	client := send.New(send.Options{})
 	h.t.Cleanup(client.Close)
-	d := New(Options{Registry: known, Outbox: h.outbox, Client: client, Logger: log, Now: h.now})
+	d := New(Options{Registry: known, Outbox: h.outbox.one(), Client: client, Logger: log, Now: h.now})
+	h.outbox.begin(d)
 	h.sender = d.senders["a"]
 }
 
 func (h *hours) close() {
 	h.t.Helper()
+	h.outbox.end()
 	h.stop()
 	if err := h.store.Close(); err != nil {
 		h.t.Error(err)

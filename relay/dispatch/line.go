@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"sync"
@@ -15,6 +14,7 @@ import (
 // job is one attempt to make.
 type job struct {
 	d     outbox.Delivery
+	from  *source     // where it was claimed
 	probe bool        // of an open breaker
 	span  *trace.Span // of its attempt; nil: it is not traced
 }
@@ -24,17 +24,19 @@ type job struct {
 type line struct {
 	s *sender
 
-	mu     sync.Mutex // guards the fields below; taken before the sender's
-	over   bool       // nothing is taken any more
-	spent  bool       // the last claim took all that was due, and nothing has said since that there is more
-	queue  []outbox.Delivery
-	marks  marks
-	looked time.Time // when it was last looked for what is due
-	next   time.Time // when something more becomes due; zero: nothing known
-	sweep  time.Time // when an open one is looked through for what has waited too long
-	probes int       // begun since the breaker opened
-	early  bool      // the endpoint is back: what waits for its next try is tried now
-	rounds [2]round  // of what has failed before: of urgent lanes, and of others
+	mu        sync.Mutex // guards the fields below; taken before the sender's
+	over      bool       // nothing is taken any more
+	listening bool       // run waits, and hears what the outboxes say
+	parts     *[]*part   // that the sources are of
+	sources   []*source
+	last      [2]int // of the sources, which gave something last: of urgent lanes, and of others
+	queue     []outbox.Delivery
+	marks     marks
+	looked    time.Time // when it was last looked for what is due
+	next      time.Time // when something more becomes due; zero: nothing known
+	sweep     time.Time // when an open one is looked through for what has waited too long
+	probes    int       // begun since the breaker opened
+	early     bool      // the endpoint is back: what waits for its next try is tried now
 }
 
 func (s *sender) endpoint() *registry.Endpoint { return s.setup.Load().Endpoint }
@@ -51,6 +53,7 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 	if l.over {
 		return job{}, false
 	}
+	l.follow(ctx)
 	s.mu.Lock()
 	if s.shut() {
 		s.mu.Unlock()
@@ -61,8 +64,7 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 	state, opened, slots, full := s.breaker.state, s.breaker.changed, s.slots(), s.turns.inFlight >= s.slots()
 	if s.recovering {
 		l.early, s.recovering = true, false
-		l.rounds[0].begin()
-		l.rounds[1].begin()
+		l.beginRounds()
 	}
 	s.mu.Unlock()
 	switch {
@@ -70,15 +72,15 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 		l.drop()
 		l.early = false
 		if now := s.r.o.Now(); !now.Before(l.sweep) {
-			l.sweep = s.expire(ctx, opened)
+			l.sweep = l.expire(ctx, opened)
 		}
 		return l.probe()
-	case full || s.r.o.Outbox.Behind():
+	case full || l.stalled():
 		return job{}, false
 	}
 	l.probes, l.sweep = 0, time.Time{}
 	failed := l.marks.failed
-	switch rush := s.r.o.Outbox.Rush(s.id); {
+	switch rush := l.rush(); {
 	case slots == 1 && failed == len(l.queue): // it is by turns, and whose turn it is may not have been claimed
 	case rush || len(l.queue) > 0 && s.r.o.Now().Sub(l.looked) > lookAgain:
 		l.claim(outbox.Turn{Max: 3*s.endpoint().Concurrency - len(l.queue), Failed: forFailed(slots) - failed, Urgent: true})
@@ -89,38 +91,13 @@ func (l *line) take(ctx context.Context) (j job, ok bool) {
 		}
 		failed = l.marks.failed
 	}
-	if !l.spent {
+	if !l.spent() {
 		l.claim(outbox.Turn{Max: 2*s.endpoint().Concurrency - len(l.queue) + failed, Failed: forFailed(slots) - failed})
 	}
 	if j, ok = l.choose(); ok {
 		return j, true
 	}
 	return l.beforeTime()
-}
-
-// claim adds to the queue what a turn takes.
-func (l *line) claim(t outbox.Turn) {
-	s := l.s
-	t.Max, t.Failed = max(t.Max, 0), max(t.Failed, 0)
-	ds, next, err := s.r.o.Outbox.Claim(s.id, t)
-	l.looked = s.r.o.Now()
-	if err != nil {
-		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
-		next = l.looked.Add(time.Second)
-	}
-	was := l.marks
-	for i := range ds {
-		l.marks.count(&ds[i], 1)
-	}
-	if !t.Urgent {
-		l.next = next
-		l.spent = err == nil && len(ds) < t.Max && l.marks.failed-was.failed < t.Failed
-	}
-	if len(l.queue) == 0 {
-		l.queue = ds
-	} else {
-		l.queue = append(l.queue, ds...)
-	}
 }
 
 // marks are how many of a queue have failed before, and how many are urgent.
@@ -148,6 +125,7 @@ func (l *line) choose() (job, bool) {
 		return job{}, false
 	}
 	j := job{d: l.queue[i]}
+	j.from = l.of(&j.d)
 	l.marks.count(&j.d, -1)
 	if i == 0 { // nothing has to move up
 		l.queue[0] = outbox.Delivery{}
@@ -179,14 +157,36 @@ func (l *line) close() {
 
 // drop is release, for whoever holds mu.
 func (l *line) drop() {
-	l.s.r.o.Outbox.Release(l.queue...)
-	l.queue, l.marks, l.spent = nil, marks{}, false
+	l.giveBack(func(*source) bool { return true })
+	l.queue = nil
+	l.anew()
+}
+
+// giveBack gives back what waits of some outboxes. mu is held.
+func (l *line) giveBack(of func(*source) bool) {
+	l.queue = slices.DeleteFunc(l.queue, func(d outbox.Delivery) bool {
+		src := l.of(&d)
+		if src != nil && !of(src) {
+			return false
+		}
+		l.marks.count(&d, -1)
+		d.From().Release(d)
+		return true
+	})
 }
 
 // listen notes that something may have become due.
-func (l *line) listen() {
+func (l *line) listen() { l.hear(nil) }
+
+// hear is listen where something may have become due in one outbox only; nil: in any.
+func (l *line) hear(from *source) {
 	l.mu.Lock()
-	l.spent = false
+	l.listening = false
+	if from == nil {
+		l.anew()
+	} else {
+		from.spent = false
+	}
 	l.mu.Unlock()
 	l.s.mu.Lock()
 	l.s.deaf = false
@@ -203,12 +203,16 @@ func (l *line) beforeTime() (job, bool) {
 	if !free {
 		return job{}, false
 	}
-	for i := range l.rounds {
+	for i := range 2 * len(l.sources) {
 		if !l.early {
 			break
 		}
-		if d, ok := l.rounds[i].next(s, i == 0, false); ok {
-			return l.begin(job{d: d}), true
+		kind, src := i/len(l.sources), l.sources[i%len(l.sources)]
+		if src.behind {
+			continue
+		}
+		if d, ok := src.rounds[kind].next(s, src.outbox, kind == 0, false); ok {
+			return l.begin(job{d: d, from: src}), true
 		}
 	}
 	l.early = false
@@ -216,39 +220,6 @@ func (l *line) beforeTime() (job, bool) {
 		l.rest()
 	}
 	return job{}, false
-}
-
-// round goes through what has failed before, each once, from wherever the last one came to: so that
-// those who go first and fail for reasons of their own are not all that is ever tried.
-type round struct {
-	place   []byte // behind it is the next
-	from    []byte // where it began; nil: at the first
-	wrapped bool   // it has come to the last, and gone on at the first
-}
-
-func (r *round) begin() { r.from, r.wrapped = r.place, r.place == nil }
-
-// next is the next of an endpoint's urgent lanes, or of its others; not ok: it has been through all
-// of them, unless it goes on for ever.
-func (r *round) next(s *sender, urgent, forever bool) (outbox.Delivery, bool) {
-	for {
-		d, at, err := s.r.o.Outbox.Early(s.id, urgent, r.place)
-		switch {
-		case err != nil:
-			s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
-			return d, false
-		case at == nil && (r.place == nil || r.wrapped && !forever):
-			return d, false
-		case at == nil:
-			r.place, r.wrapped = nil, true
-		case r.wrapped && !forever && r.from != nil && bytes.Compare(at, r.from) > 0:
-			s.r.o.Outbox.Release(d)
-			return d, false
-		default:
-			r.place = at
-			return d, true
-		}
-	}
 }
 
 // rest notes that nothing waits. The breaker of an endpoint that is back is closed then, when nothing
@@ -282,8 +253,8 @@ func (l *line) probe() (job, bool) {
 	}
 	l.probes++
 	for _, urgent := range []bool{l.probes%2 == 1, l.probes%2 == 0} {
-		if d, ok := l.any(urgent); ok {
-			return l.begin(job{d: d, probe: true}), true
+		if d, src := l.any(urgent); src != nil {
+			return l.begin(job{d: d, from: src, probe: true}), true
 		}
 	}
 	return job{}, false
@@ -292,7 +263,7 @@ func (l *line) probe() (job, bool) {
 // probeAt is when the next probe is due; not ok: one is under way, or the breaker is not open.
 func (l *line) probeAt() (at time.Time, ok bool) {
 	s := l.s
-	urgent, fresh := s.r.o.Outbox.Owes(s.id)
+	urgent, fresh := l.owes()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.breaker.state != open || s.breaker.probing {
@@ -304,20 +275,35 @@ func (l *line) probeAt() (at time.Time, ok bool) {
 // any is a delivery to probe with, of urgent lanes or of others: one that has never been tried,
 // whose schedule begins with that, or else one that has, for which it does not count. What came
 // last goes first: it is more likely about somebody else than those who made the breaker open.
-func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
-	s, i := l.s, 1
+// No source: there is none.
+func (l *line) any(urgent bool) (d outbox.Delivery, from *source) {
+	s, kind, n := l.s, 1, len(l.sources)
 	if urgent {
-		i = 0
+		kind = 0
 	}
-	ds, _, err := s.r.o.Outbox.Claim(s.id, outbox.Turn{Max: 1, Urgent: urgent, Plain: !urgent, Newest: true})
-	if err != nil {
-		s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
-		return d, false
+	for _, src := range l.sources {
+		ds, _, err := src.outbox.Claim(s.id, outbox.Turn{Max: 1, Urgent: urgent, Plain: !urgent, Newest: true})
+		if err != nil {
+			s.r.o.Logger.Error("claim_failed", "endpoint", s.id, "error", err)
+		}
+		for i := range ds {
+			older := ds[i]
+			if from == nil || d.Due().Before(older.Due()) {
+				d, older, from = older, d, src
+			}
+			if older.From() != nil {
+				older.From().Release(older)
+			}
+		}
 	}
-	if len(ds) > 0 {
-		return ds[0], true
+	for i := 0; i < n && from == nil; i++ {
+		src := l.sources[(l.probes/2+i)%n] // another goes first with each second probe
+		var ok bool
+		if d, ok = src.rounds[kind].next(s, src.outbox, urgent, true); ok {
+			from = src
+		}
 	}
-	return l.rounds[i].next(s, urgent, true)
+	return d, from
 }
 
 // until is when there may be something to do, if nothing wakes us before. deaf: a token of the
@@ -325,6 +311,7 @@ func (l *line) any(urgent bool) (d outbox.Delivery, ok bool) {
 func (l *line) until() (at time.Time, deaf bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() { l.listening = !deaf }()
 	s := l.s
 	now := s.r.o.Now()
 	at = now.Add(time.Minute)
@@ -336,7 +323,8 @@ func (l *line) until() (at time.Time, deaf bool) {
 	s.mu.Lock()
 	paused, state, full, idle := s.pausedUntil, s.breaker.state, s.turns.inFlight >= s.slots(), s.idle()
 	if s.deaf = full && state != open && !idle && !now.Before(paused); s.deaf {
-		s.hungry, l.spent = true, false // whoever frees a slot looks, and asks the outbox again
+		s.hungry = true // whoever frees a slot looks, and asks the outboxes again
+		l.anew()
 	}
 	s.mu.Unlock()
 	switch {
@@ -352,7 +340,7 @@ func (l *line) until() (at time.Time, deaf bool) {
 		return at, false
 	case full:
 		return at, true
-	case s.r.o.Outbox.Behind(): // a token says when not any more
+	case l.stalled(): // a token says when not any more
 		return at, false
 	}
 	sooner(l.next)

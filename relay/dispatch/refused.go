@@ -43,12 +43,12 @@ func (r refusals) String() string {
 // lastSuccess is when the endpoint last took any delivery.
 func (s *sender) refusals(d *outbox.Delivery, at, lastSuccess time.Time) refusals {
 	r := refusals{since: at, times: 1}
-	before, ok := s.r.o.Outbox.LastTry(d)
+	before, ok := d.From().LastTry(d)
 	if ok && before.RefusedTimes > 0 && lastSuccess.After(before.End()) {
 		r.since, r.times = before.RefusedSince, before.RefusedTimes+1
 	}
 	// A rejection or suspension that is the newest there is to tell gives way to nothing: nobody
 	// waits for it to be given up.
-	r.stays = d.Restrictive && r.proved(at) && !s.r.o.Outbox.HasNext(d)
+	r.stays = d.Restrictive && r.proved(at) && !d.From().HasNext(d)
 	return r
 }

@@ -48,12 +48,12 @@ func (c *clock) now() time.Time           { return time.Now().Add(time.Duration(
 func (c *clock) advance(by time.Duration) { c.ahead.Add(int64(by)) }
 
 // rig is a dispatcher with one endpoint, "a", whose partner takes everything: a real file, a real
-// outbox and a real server. The relay's tests have whatever a relay owes.
+// outbox, or four of each (inFour), and a real server. The relay's tests have whatever a relay owes.
 type rig struct {
 	t          testing.TB
 	clock      clock
 	store      *store.Store
-	outbox     *outbox.Outbox
+	outbox     *spread
 	registry   *registry.Registry
 	dispatcher *Dispatcher
 	reg        *prometheus.Registry
@@ -68,6 +68,12 @@ func newRig(tb testing.TB, concurrency int, set ...func(*Options)) *rig {
 
 // newRigOf is one whose partner answers as it is told, and whose endpoint is as it is told.
 func newRigOf(tb testing.TB, answer func(*rig, http.ResponseWriter, *http.Request), endpoint func(*registry.Endpoint), set ...func(*Options)) *rig {
+	tb.Helper()
+	return newRigIn(tb, partsOf(tb), answer, endpoint, set...)
+}
+
+// newRigIn is one that has so many partitions.
+func newRigIn(tb testing.TB, parts int, answer func(*rig, http.ResponseWriter, *http.Request), endpoint func(*registry.Endpoint), set ...func(*Options)) *rig {
 	tb.Helper()
 	g := &rig{t: tb}
 	partner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -97,9 +103,8 @@ func newRigOf(tb testing.TB, answer func(*rig, http.ResponseWriter, *http.Reques
 	})
 	reg := prometheus.NewRegistry()
 	g.reg = reg
-	if g.outbox, err = outbox.New(outbox.Options{Store: g.store, Logger: log, Metrics: reg, Now: g.clock.now}, []outbox.Endpoint{{ID: "a"}}); err != nil {
-		tb.Fatal(err)
-	}
+	g.outbox = newSpread(tb, g.store, outbox.Options{Logger: log, Metrics: reg, Now: g.clock.now}, dirsOf(tb, parts)...)
+	tb.Cleanup(g.outbox.end)
 	partners := []registry.Partner{{ID: "acme", Endpoints: []registry.Endpoint{e}}}
 	sealer, err := store.OpenSealer(dir)
 	if err != nil {
@@ -110,11 +115,12 @@ func newRigOf(tb testing.TB, answer func(*rig, http.ResponseWriter, *http.Reques
 	}
 	client := send.New(send.Options{})
 	tb.Cleanup(client.Close)
-	o := Options{Registry: g.registry, Outbox: g.outbox, Client: client, Logger: log, Metrics: reg, Now: g.clock.now}
+	o := Options{Registry: g.registry, Outbox: g.outbox.one(), Client: client, Logger: log, Metrics: reg, Now: g.clock.now}
 	for _, fn := range set {
 		fn(&o)
 	}
 	g.dispatcher = New(o)
+	g.outbox.begin(g.dispatcher)
 	return g
 }
 

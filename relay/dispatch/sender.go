@@ -47,18 +47,23 @@ type sender struct {
 // setup is what a sender goes by at one moment. Nobody changes it: an attempt goes by the one it
 // began with.
 type setup struct {
-	*registry.Endpoint
-	pool   *send.Pool // connections that no other endpoint has a part in
-	post   poster     // the pool's Post; a benchmark's own answers from memory
-	series            // of its attempts
+	*registry.Endpoint                    // with this node's share of its rate and slots
+	whole              *registry.Endpoint // as the registry has it
+	pool               *send.Pool         // connections that no other endpoint has a part in
+	post               poster             // the pool's Post; a benchmark's own answers from memory
+	series                                // of its attempts
 }
 
 // poster is send.Pool.Post.
 type poster func(ctx context.Context, url string, h send.Fields, body []byte, timeout time.Duration) (send.Answer, error)
 
 // connections is how many an endpoint has open at most: one for each attempt in flight, and a
-// quarter more that rest, or are dialled in vain.
-func connections(e *registry.Endpoint) int { return e.Concurrency + e.Concurrency/4 }
+// quarter more that rest, or are dialled in vain. They are of the whole endpoint, whatever this
+// node's share: else they would all be made anew with each partition that comes or goes.
+func connections(e *registry.Endpoint) int {
+	slots := max(1, e.Concurrency)
+	return slots + slots/4
+}
 
 // manyPeople answered 429, and nobody accepted in between, are the endpoint: then its Retry-After
 // pauses all of it.
@@ -72,16 +77,18 @@ func newSender(r *Dispatcher, e *registry.Endpoint) *sender {
 	return s
 }
 
-// follow makes the sender go by what its endpoint is now. What is under way ends as it began.
-func (s *sender) follow(e *registry.Endpoint) {
-	was, is := s.setup.Load(), &setup{Endpoint: e, series: s.r.m.series(e)}
-	o := poolOptions(e)
-	if was != nil && o.Same(poolOptions(was.Endpoint)) {
-		is.pool = was.pool
+// follow makes the sender go by what its endpoint is now, and by this node's share. What is under way
+// ends as it began. The dispatcher's mu is held.
+func (s *sender) follow(whole *registry.Endpoint) {
+	e := s.r.shared(whole)
+	was, is := s.setup.Load(), &setup{Endpoint: e, whole: whole, series: s.r.m.series(e)}
+	o := poolOptions(whole)
+	if was != nil && o.Same(poolOptions(was.whole)) {
+		is.pool, is.post = was.pool, was.post
 	} else {
 		is.pool = s.r.o.Client.Pool(o)
+		is.post = is.pool.Post
 	}
-	is.post = is.pool.Post
 	s.mu.Lock()
 	switch {
 	case was == nil:

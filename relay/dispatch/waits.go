@@ -48,7 +48,7 @@ func (d *Dispatcher) RetryAll(ctx context.Context, endpoint string) (n int, more
 	if d.o.Registry.Read().Endpoint(endpoint) == nil {
 		return 0, false, outbox.ErrNotFound
 	}
-	n, more, err = d.o.Outbox.RetryAll(ctx, endpoint, hurryMost)
+	n, more, err = d.owed.retryAll(ctx, endpoint, hurryMost)
 	if n > 0 {
 		d.o.Logger.InfoContext(ctx, "deliveries_made_due", "endpoint", endpoint, "deliveries", n, "more", more)
 	}

@@ -23,8 +23,9 @@ const (
 	forgotten     check = "an erased life is known, or delivered"        // by an owner, or at the end by anybody
 	atRest        check = "the logs do not come to rest"
 	unguessed     check = "an update was routed although somebody else claimed a ref of it"
-	knowsClaims   check = "a ref's owner knows other claims"              // than there are
-	sameAsLog     check = "a strand is not what its log says"             // to whoever reads all of it
+	knowsClaims   check = "a ref's owner knows other claims"  // than there are
+	sameAsLog     check = "a strand is not what its log says" // to whoever reads all of it
+	notEnded      check = "what had ended before a takeover was tried again"
 	toldAgain     check = "what was ordered again did not arrive again"   // of each redelivery
 	oneMeaning    check = "one sequence number has two meanings"          // in what was received
 	fullOnce      check = "a full update is not in its person once"       // of what was acknowledged

@@ -35,7 +35,7 @@ func (w *world) checkpoint(o *owner) {
 		b.checkpoints[checkpointKey{k, o.generation}] = s
 		delete(f.dirty, k)
 		if w.makes(earlyTombstones) {
-			b.clear(k, o.generation)
+			b.clear(o.generation)
 		}
 	}
 	if len(r.strands) > 0 {
@@ -46,16 +46,6 @@ func (w *world) checkpoint(o *owner) {
 		r.marked = true
 	}
 	if r.marked {
-		o.clear(b)
-	}
-}
-
-// clear takes away older checkpoints of those strands that have one of ours: on that of any other
-// the watermark still rests.
-func (o *owner) clear(b *broker) {
-	for k := range o.file.strands {
-		if _, ours := b.checkpoints[checkpointKey{k, o.generation}]; ours {
-			b.clear(k, o.generation)
-		}
+		b.clear(o.generation)
 	}
 }

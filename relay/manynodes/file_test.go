@@ -33,10 +33,15 @@ func (w *world) settle(f *file, d delivery) {
 	}
 }
 
-// follow reads the receipts to their end, a zombie's among them.
+// follow reads the receipts to their end, a zombie's among them. One of a record that is not folded
+// here yet waits: whoever has sent it was ahead, and what it ends would be owed after it.
 func (w *world) follow(f *file, b *broker) {
 	for ; f.receipts < len(b.receipts); f.receipts++ {
-		w.settle(f, b.receipts[f.receipts])
+		d := b.receipts[f.receipts]
+		if d.order > f.updates && !w.makes(receivesEarly) {
+			return
+		}
+		w.settle(f, d)
 	}
 }
 

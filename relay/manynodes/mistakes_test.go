@@ -46,19 +46,19 @@ const (
 	latestCounts                              // the latest record of a name counts, also an older writer's
 	keysWithoutGeneration                     // the registry's keys do not name their writer
 	answersBeforeCommit                       // an operator is answered without a commit
+	receivesEarly                             // a receipt is read before the record is folded that it is of
 	newestNotMarked                           // a new writer does not mark the newest version once more
 )
 
 // conditions are what a history is lived through under.
 type conditions struct {
-	mistakes  mistake
-	quiet     bool // nobody dies, and next to nothing moves
-	haunted   bool // who is replaced never notices at once, and works as much as the owner does
-	linked    bool // updates have up to three refs
-	erasing   bool // persons are erased
-	grouped   bool // callbacks bring several updates
-	handed    bool // the registry is a log, and its writer changes
-	republish bool // no mistake: a warm takeover makes every strand dirty instead of comparing
+	mistakes mistake
+	quiet    bool // nobody dies, and next to nothing moves
+	haunted  bool // who is replaced never notices at once, and works as much as the owner does
+	linked   bool // updates have up to three refs
+	erasing  bool // persons are erased
+	grouped  bool // callbacks bring several updates
+	handed   bool // the registry is a log, and its writer changes
 }
 
 func (w *world) makes(m mistake) bool { return w.mistakes&m != 0 }

@@ -114,7 +114,9 @@ func (w *world) step(o *owner, mayDie bool) (died bool) {
 		if f.updates < o.behind {
 			return w.foldNext(o, dies)
 		}
-		w.catchUp(o)
+		if w.catchUp(o); o.behind > 0 {
+			return false
+		}
 	}
 	switch w.dice.IntN(8) {
 	case 0, 1:
@@ -125,7 +127,7 @@ func (w *world) step(o *owner, mayDie bool) (died bool) {
 		if o == w.owners[o.partition] {
 			w.owesNobodyErased(f)
 		}
-		return w.deliver(f, dies)
+		return w.deliver(o, dies)
 	case 3:
 		return f.sendReceipt(b, dies)
 	case 4, 5:
@@ -145,7 +147,8 @@ func (w *world) step(o *owner, mayDie bool) (died bool) {
 }
 
 // deliver takes the head of a lane to its endpoint; who dies after that has not settled it.
-func (w *world) deliver(f *file, dies func() bool) (died bool) {
+func (w *world) deliver(o *owner, dies func() bool) (died bool) {
+	f := o.file
 	person, ok := w.pick(f, func(s state) bool { return len(s.owed) > 0 })
 	if !ok {
 		return false
@@ -156,6 +159,11 @@ func (w *world) deliver(f *file, dies func() bool) (died bool) {
 		return false
 	}
 	d := f.strands[person].owed[i]
+	for _, r := range w.brokers[o.partition].receipts[:o.told] {
+		if r.ends(d, false) {
+			w.fail(notEnded, "person %d, %d of order %d: it had ended before generation %d took over", person, d.sequence, d.order, o.generation)
+		}
+	}
 	w.receive(d)
 	if dies() {
 		return true

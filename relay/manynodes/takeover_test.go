@@ -8,6 +8,7 @@ type owner struct {
 	generation int
 	file       *file
 	behind     int // fold to here before anything else; 0: done
+	told       int // the end of the receipts when it took the partition
 	round      round
 	late       map[int]state // routeBeforeCaughtUp: refs that are put in when it has caught up
 }
@@ -16,7 +17,7 @@ type owner struct {
 // first, for the group's own number may come again.
 func (w *world) take(p int, f *file) *owner {
 	b := w.brokers[p]
-	o := &owner{partition: p, member: b.assign(), file: f, behind: len(b.updates), late: map[int]state{}}
+	o := &owner{partition: p, member: b.assign(), file: f, behind: len(b.updates), told: len(b.receipts), late: map[int]state{}}
 	mark := b.mark
 	mark.taken++
 	b.commit(o.member, mark, false)
@@ -31,7 +32,7 @@ func (w *world) take(p int, f *file) *owner {
 		w.fail(covered, "partition %d begins at %d and %d, its watermark is %+v", p, b.firstUpdate, b.firstReceipt, b.mark)
 		return o
 	}
-	w.compare(o)
+	w.republish(o)
 	if w.claimsApart() && !w.makes(routeBeforeCaughtUp) {
 		for w.readClaim(o) {
 		}
@@ -60,10 +61,15 @@ func (w *world) restore(o *owner) {
 	}
 }
 
-// best is the checkpoint of each strand with the greatest offset, then the greatest generation.
+// best is the checkpoint of each strand with the greatest offset, then the greatest generation, of
+// those that are of the watermark's owner, or of a later one: whoever came before may know less than
+// the watermark says.
 func (b *broker) best() map[int]state {
 	best, of := map[int]state{}, map[int]int{}
 	for k, s := range b.checkpoints {
+		if k.generation < b.mark.generation {
+			continue
+		}
 		if o, ok := best[k.strand]; !ok || s.upto > o.upto || s.upto == o.upto && k.generation > of[k.strand] {
 			best[k.strand], of[k.strand] = s.clone(), k.generation
 		}
@@ -71,20 +77,12 @@ func (b *broker) best() map[int]state {
 	return best
 }
 
-// compare makes every strand dirty that no checkpoint of the watermark's generation or a later one
-// covers: only these are safe from everybody else who clears.
-func (w *world) compare(o *owner) {
-	b, f := w.brokers[o.partition], o.file
-	sound := map[int]bool{}
-	for k, s := range b.checkpoints {
-		ours := f.strands[k.strand]
-		if k.generation >= b.mark.generation && s.upto >= ours.upto && len(s.owed) <= len(ours.owed) {
-			sound[k.strand] = true
-		}
-	}
-	for k, s := range f.strands {
-		if w.republish || !w.makes(warmKeepsClean) && !sound[k] || s.marked() && !w.makes(markStaysClean) {
-			f.dirty[k] = true
+// republish makes every strand dirty: a watermark of this owner rests on what it publishes, and on
+// nothing else.
+func (w *world) republish(o *owner) {
+	for k, s := range o.file.strands {
+		if !w.makes(warmKeepsClean) && (!s.marked() || !w.makes(markStaysClean)) {
+			o.file.dirty[k] = true
 		}
 	}
 }
@@ -92,6 +90,13 @@ func (w *world) compare(o *owner) {
 // catchUp ends a takeover: what was the end of the log is folded, and nothing is delivered before
 // the receipts are read.
 func (w *world) catchUp(o *owner) {
+	if f, b := o.file, w.brokers[o.partition]; !w.makes(receivesEarly) {
+		w.follow(f, b)
+		if f.receipts < len(b.receipts) {
+			o.behind = b.receipts[f.receipts].order // there is more to fold first
+			return
+		}
+	}
 	o.behind = 0
 	for k, s := range o.late {
 		if _, ok := o.file.strands[k]; !ok {

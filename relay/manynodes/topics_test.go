@@ -120,10 +120,10 @@ func (b *broker) group(at int) (n int) {
 	return n
 }
 
-// clear takes older generations' checkpoints of a strand away.
-func (b *broker) clear(strand, below int) {
+// clear takes older generations' checkpoints away.
+func (b *broker) clear(below int) {
 	for k := range b.checkpoints {
-		if k.strand == strand && k.generation < below {
+		if k.generation < below {
 			delete(b.checkpoints, k)
 		}
 	}

@@ -25,7 +25,8 @@ func (p Partition) String() string {
 // Record is a record as it stands in a partition. It belongs to whoever fetched it.
 type Record struct {
 	Offset          int64
-	forward.Message // Time is in milliseconds
+	Batch           int64 // offset of the first record that was produced together with it
+	forward.Message       // Time is in milliseconds
 }
 
 // Fetched is what stands at and after an offset.

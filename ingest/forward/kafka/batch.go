@@ -215,7 +215,7 @@ func (w *wire) record(base, firstTime int64) (group.Record, error) {
 	r := wire{b: w.take(int(w.varint()))}
 	r.take(1) // attributes: there are none yet
 	at := firstTime + r.varint()
-	record := group.Record{Offset: base + r.varint()}
+	record := group.Record{Offset: base + r.varint(), Batch: base}
 	record.Time = time.UnixMilli(at)
 	record.Key, record.Value = r.bytes(), r.bytes()
 	n := r.varint()

@@ -69,6 +69,11 @@ func TestUnpack(t *testing.T) {
 		}
 	}
 	a, b := batchOf(t, 10, 3, 0), batchOf(t, 13, 2, 0)
+	together := unpacked{next: 11}
+	err := together.batches(bytes.Join([][]byte{a, b}, nil))
+	if rs := together.records; err != nil || len(rs) != 4 || rs[0].Batch != 10 || rs[1].Batch != 10 || rs[2].Batch != 13 || rs[3].Batch != 13 {
+		t.Errorf("%v, %v", rs, err)
+	}
 	f(10, false, nil, 15, "10=0 11=1 12=2 13=0 14=1 ", a, b)
 	f(12, false, nil, 15, "12=2 13=0 14=1 ", a, b)
 	f(13, false, nil, 15, "13=0 14=1 ", a, b)

@@ -9,7 +9,7 @@ func alike(a, b word) bool {
 		same = a.Ref == b.Ref
 	}
 	return same && a.Key == b.Key && a.run() == b.run() && a.class() == b.class() &&
-		a.serious() == b.serious() && a.timed() == b.timed() && a.waited() == b.waited() && a.exhausted() == b.exhausted()
+		a.serious() == b.serious() && a.timed() == b.timed() && a.unplaced() == b.unplaced() && a.several() == b.several() && a.exhausted() == b.exhausted()
 }
 
 // exhausted tells whether a final rejection is for its attempts alone (rules 3 and 9).
@@ -31,7 +31,11 @@ func merge(words []word) []word {
 		if w.At.After(o.At) || w.At.Equal(o.At) && w.Revision > o.Revision {
 			o.At, o.Revision = w.At, w.Revision
 		}
-		o.n, o.Received = w.n, w.Received
+		o.n = w.n
+		if w.Received.After(o.Received) {
+			o.Received = w.Received
+		}
+		o.Skew = max(o.Skew, w.Skew)
 		if w.Taken.After(o.Taken) {
 			o.Taken = w.Taken
 		}
@@ -57,12 +61,12 @@ func confirms(w, f word, words []word) bool {
 		f.class() != claim && f.class() != claimed {
 		return false
 	}
-	asked := w.AskedAt
-	if asked.IsZero() {
-		asked = w.came()
+	asked, _ := w.span()
+	if !w.AskedAt.IsZero() {
+		asked = w.AskedAt.Add(-w.Skew)
 	}
 	return !slices.ContainsFunc(words, func(c word) bool {
-		return alike(c, f) && c.n < w.n && c.Received.After(asked)
+		return alike(c, f) && c.n < w.n && c.Received.Add(c.Skew).After(asked)
 	})
 }
 
@@ -74,7 +78,7 @@ func lifted(f word, words []word) bool {
 }
 
 // begun tells with which words the runs have begun (rule 5): of each run the first of those that
-// did not have to wait, and of those that had.
+// have a place, and of those that have none.
 type begun struct{ prompt, late map[run]word }
 
 func begin(words []word) begun {
@@ -83,10 +87,14 @@ func begin(words []word) begun {
 		if w.Weak || w.Submission || w.Mute {
 			continue
 		}
-		if w.waited() {
-			if o, ok := first.late[w.run()]; !ok || w.Taken.Before(o.Taken) {
-				first.late[w.run()] = w
+		if w.unplaced() {
+			o, ok := first.late[w.run()]
+			skew := max(o.Skew, w.Skew)
+			if !ok || w.came().Before(o.came()) {
+				o = w
 			}
+			o.Skew = skew
+			first.late[w.run()] = o
 		} else if o, ok := first.prompt[w.run()]; !ok || newer(o, w) {
 			first.prompt[w.run()] = w
 		}

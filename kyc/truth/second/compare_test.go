@@ -13,7 +13,7 @@ import (
 func convert(h truth.History) (out History) {
 	for _, x := range h {
 		out = append(out, Update{
-			ID: x.ID, Key: Key(x.Key), Session: x.Session, Ref: x.Ref, At: x.At, Received: x.Received, Taken: x.Taken, Revision: x.Revision, Status: Status(x.Status), Reasons: x.Reasons,
+			ID: x.ID, Key: Key(x.Key), Session: x.Session, Ref: x.Ref, At: x.At, Received: x.Received, Taken: x.Taken, Skew: x.Skew, Revision: x.Revision, Status: Status(x.Status), Reasons: x.Reasons,
 			Expires: x.Expires, Assumed: x.Assumed, Weak: x.Weak, Confirms: x.Confirms, AskedAt: x.AskedAt, Operator: x.Operator, Lifts: x.Lifts, Mute: x.Mute, Submission: x.Submission,
 		})
 	}
@@ -38,7 +38,10 @@ func TestAgree(t *testing.T) {
 	compared, differ := 0, 0
 	for seed := range uint64(n) {
 		r := rand.New(rand.NewPCG(seed, 99))
-		h, _ := truth.Random(r)
+		h, lasts := truth.Random(r)
+		if seed%3 == 0 { // several nodes have received it
+			h = h.Skewed(rand.New(rand.NewPCG(seed, 98)), lasts)
+		}
 		q := truth.RandomPolicy(r)
 		for i := 1; i <= len(h) && differ < 4; i++ {
 			now := h[i-1].Received.Add(time.Duration(r.IntN(2)*r.IntN(100)) * time.Minute)

@@ -88,8 +88,17 @@ func (s *scope) outrun(f word) bool {
 	}
 	return slices.ContainsFunc(s.approvals, func(a word) bool {
 		return !a.Operator && a.source() == f.source() && a.Session != "" && a.Session != f.Session &&
-			s.first.afterRun(a.run(), f.run()) && !newer(a, f) && !s.undone(a)
+			s.first.afterRun(a.run(), f.run()) && notNewer(a, f) && !s.undone(a)
 	})
+}
+
+// notNewer is rule 6: the finding is not older than the approval, or known to be newer if one of the
+// two is without a time and receipt is by several clocks.
+func notNewer(a, f word) bool {
+	if (a.several() || f.several()) && (!a.timed() || !f.timed()) {
+		return newer(f, a)
+	}
+	return !newer(a, f)
 }
 
 // undone is rule 7: the approval's run was reset after it, or may have been.
@@ -101,7 +110,7 @@ func (s *scope) replaced(a word) bool { return s.reset(a, false) }
 func (s *scope) reset(a word, doubt bool) bool {
 	return slices.ContainsFunc(s.resets, func(r word) bool {
 		unsure := r.timed() != a.timed()
-		if r.waited() || a.waited() {
+		if r.unplaced() || a.unplaced() {
 			unsure = doubt
 		}
 		return r.run() == a.run() && (newer(r, a) || unsure && !newer(a, r))
@@ -123,7 +132,15 @@ func (s *scope) stand() {
 			all = append(all, a)
 		}
 	}
-	s.standing = unbeaten(all, func(b, a word) bool { return b.run() == a.run() && newer(b, a) })
+	by := all
+	if s.several() {
+		by = s.approvals
+	}
+	for _, a := range all {
+		if !slices.ContainsFunc(by, func(b word) bool { return b.run() == a.run() && newer(b, a) }) {
+			s.standing = append(s.standing, a)
+		}
+	}
 }
 
 // sooner tells whether one end comes before the other; zero is never.
@@ -162,7 +179,7 @@ func (s *scope) equals(a word) (out []word) {
 	equal := func(x, y word) bool { return x.run() == y.run() && !newer(x, y) && !newer(y, x) }
 	for _, b := range s.approvals {
 		byLate := slices.ContainsFunc(s.approvals, func(w word) bool {
-			return w.waited() && w.run() == a.run() && !newer(a, w) && equal(w, b)
+			return w.unplaced() && w.run() == a.run() && !newer(a, w) && equal(w, b)
 		})
 		if (equal(a, b) || byLate) && !s.replaced(b) {
 			out = append(out, b)
@@ -182,12 +199,21 @@ func (s *scope) dated(a word, known map[int]time.Time) time.Time {
 		if !s.repeats(a, old) {
 			continue
 		}
-		if e := s.dated(old, known); !over(e, a.when()) {
+		if e := s.dated(old, known); !over(e, a.least()) {
 			end = earliest(e, end)
 		}
 	}
 	known[a.n] = end
 	return end
+}
+
+// least is the word's time, else the first instant at which it may have been received.
+func (w word) least() time.Time {
+	if w.timed() {
+		return w.At
+	}
+	from, _ := w.span()
+	return from
 }
 
 // repeats is rule 8: an approval without a provider's date repeats an older one of its run.
@@ -227,6 +253,9 @@ func (s *scope) say(now time.Time) {
 	switch {
 	case len(s.open) > 0:
 		s.unsettled = s.open
+		if s.several() && !slices.ContainsFunc(s.approvals, func(a word) bool { return !s.superseded(a) }) {
+			s.unsettled = s.findings
+		}
 		for _, f := range s.open {
 			s.says = max(s.says, s.shows(f, now))
 		}
@@ -254,6 +283,21 @@ func (s *scope) sayStanding(now time.Time) {
 	default:
 		s.says = Expired
 	}
+}
+
+// several tells whether a word of the scope has a skew.
+func (s *scope) several() bool { return slices.ContainsFunc(s.words, word.several) }
+
+// mayBeShown are, where a word of the scope has a skew, the approvals that rule 10 asks of besides
+// those that last longest.
+func (s *scope) mayBeShown() (out []word) {
+	for _, a := range s.approvals {
+		behind := slices.ContainsFunc(s.shown, func(w word) bool { return newer(w, a) })
+		if s.several() && (sooner(s.until, a.Expires) || s.until.Equal(a.Expires) && !behind) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // shows is the status that an open finding has or shows instead (rule 9).

@@ -163,7 +163,11 @@ func (m matter) afterOthers(s *scope) bool {
 			continue
 		}
 		for _, f := range other.unsettled {
-			if !f.serious() && !slices.ContainsFunc(s.shown, func(a word) bool { return newer(a, f) }) {
+			if f.serious() {
+				continue
+			}
+			older := func(a word) bool { return !newer(a, f) }
+			if !slices.ContainsFunc(s.shown, func(a word) bool { return newer(a, f) }) || slices.ContainsFunc(s.mayBeShown(), older) {
 				return false
 			}
 		}

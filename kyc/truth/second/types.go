@@ -30,11 +30,12 @@ type Key struct {
 type Update struct {
 	ID       string
 	Key      Key
-	Session  string    // the run; "": the source has none
-	Ref      string    // of a claim: the thing that it is about
-	At       time.Time // the provider's time; zero: none
-	Received time.Time // arrival's clock; never goes back
-	Taken    time.Time // of a word without a time that waited for its person: when the gateway took it; zero: it did not wait
+	Session  string        // the run; "": the source has none
+	Ref      string        // of a claim: the thing that it is about
+	At       time.Time     // the provider's time; zero: none
+	Received time.Time     // arrival's clock; never goes back
+	Taken    time.Time     // of a word without a time that waited for its person: when the gateway took it; zero: it did not wait
+	Skew     time.Duration // by how much Received may be wrong, either way; 0: the order of arrival is that of receipt
 	Revision int
 	Status   Status // of a weak word: what it claims
 	Reasons  []string

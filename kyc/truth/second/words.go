@@ -71,6 +71,15 @@ func (w word) came() time.Time {
 
 func (w word) waited() bool { return !w.Taken.IsZero() }
 
+// several tells whether the word's receipt is by the clock of one of several nodes.
+func (w word) several() bool { return w.Skew != 0 }
+
+// unplaced tells whether rules 5, 7 and 8 treat the word as one that had to wait.
+func (w word) unplaced() bool { return !w.timed() && (w.waited() || w.several()) }
+
+// span is between which instants the word was received.
+func (w word) span() (from, to time.Time) { return w.came().Add(-w.Skew), w.came().Add(w.Skew) }
+
 // list tells whether the word is for a match with a list.
 func (w word) list() bool {
 	return slices.Contains(w.Reasons, "sanctions_match") || slices.Contains(w.Reasons, "pep_match")
@@ -85,6 +94,9 @@ func (w word) serious() bool {
 
 // newer is rule 1: b is known to be newer than a.
 func newer(b, a word) bool {
+	if (b.several() || a.several()) && (!b.timed() || !a.timed()) {
+		return newerBySpan(b, a)
+	}
 	switch {
 	case b.timed() && a.timed():
 		return b.At.After(a.At) ||
@@ -93,6 +105,28 @@ func newer(b, a word) bool {
 		return b.n > a.n && (!b.waited() || a.came().Before(b.Taken) || a.waited() && a.Taken.Equal(b.Taken))
 	}
 	return b.n > a.n && b.when().After(a.when()) && !b.waited()
+}
+
+// newerBySpan is rule 1 for two words of which one is without a time and one, or both, were received
+// by the clock of one of several nodes.
+func newerBySpan(b, a word) bool {
+	fromB, _ := b.span()
+	_, toA := a.span()
+	switch {
+	case !b.several(): // a is, and stands before b only if it came before b
+		if b.n < a.n || b.waited() {
+			return false
+		}
+	case a.timed() && !a.several(), !toA.Before(fromB):
+		return false
+	}
+	if b.timed() {
+		fromB = b.At
+	}
+	if a.timed() {
+		toA = a.At
+	}
+	return fromB.After(toA)
 }
 
 // unbeaten gives the words that no other one beats.
