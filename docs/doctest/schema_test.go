@@ -157,6 +157,9 @@ func fill(t *testing.T, s schema, v reflect.Value, prefix string) {
 	t.Helper()
 	for field, of := range v.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "-" {
+			continue // never written
+		}
 		path := prefix + name
 		if of.Kind() == reflect.Slice {
 			of.Set(reflect.MakeSlice(of.Type(), 1, 1))
