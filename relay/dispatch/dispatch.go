@@ -39,7 +39,7 @@ type Options struct {
 	// cannot be signed any more as it was made; with a nil body where that format has no word for
 	// it. Nil, or an error: it cannot be made again.
 	Anew func(outbox.Delivery) (outbox.Delivery, error)
-	// Notice is told what becomes of endpoints; nil: nobody is. See Notice.
+	// Notice is told what becomes of endpoints, by several at once; nil: nobody is. See Notice.
 	Notice func(Notice)
 	LogAll bool          // see Dispatcher.LogAll
 	Grace  time.Duration // for attempts in flight when the dispatcher stops, and then they are given back; 0: 250 ms

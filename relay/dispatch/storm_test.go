@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,14 +22,16 @@ type storm struct {
 	coming map[time.Duration]func() // what happens besides, by when
 	began  time.Time
 
-	flying  []flight
-	told    []string // accepted, in order
-	when    map[string]time.Duration
-	tries   map[string]int // requests, by webhook-id
-	sent    int
-	states  []string // of the breaker, as it turned
-	at      []time.Duration
-	most    int // under way at once while it was open
+	flying []flight
+	told   []string // accepted, in order
+	when   map[string]time.Duration
+	tries  map[string]int // requests, by webhook-id
+	sent   int
+	states []string // of the breaker, as it turned
+	at     []time.Duration
+	most   int // under way at once while it was open
+
+	noticed sync.Mutex // guards notices: each outbox has a writer of its own
 	notices []Notice
 }
 
@@ -49,7 +52,11 @@ func newStorm(t *testing.T, answer func(outbox.Delivery, time.Duration) (kind, t
 
 func (m *storm) reset() {
 	m.l = &line{s: m.sender}
-	m.sender.r.o.Notice = func(n Notice) { m.notices = append(m.notices, n) }
+	m.sender.r.o.Notice = func(n Notice) {
+		m.noticed.Lock()
+		defer m.noticed.Unlock()
+		m.notices = append(m.notices, n)
+	}
 }
 
 // restart is a crash: what was claimed is given back, and what is in memory is lost.
